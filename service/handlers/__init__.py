@@ -1,0 +1,1 @@
+"""Endpoint groups: a class here is mounted."""

@@ -1,0 +1,100 @@
+"""The shapes in which web clients read providers and models: every key that one of them looks for."""
+
+from msgspec import Struct
+
+from service.context import VERSION
+from service.providers.provider import Model, Provider
+from service.providers.registry import Listing
+
+
+class Version(Struct):
+    """`latest_version` is always the same: clients show a banner when it is not."""
+
+    version: str = VERSION
+    latest_version: str = VERSION
+    api_version: str = "2.0"
+
+
+class Offer(Struct):
+    """A provider; `reason` says why it cannot answer now, and what to do about it."""
+
+    name: str
+    label: str
+    url: str | None
+    live: int
+    active_by_default: bool
+    reason: str | None
+    parent: str | None = None
+    image: int = 0
+    audio: int = 0
+    video: int = 0
+    vision: bool = False
+    auth: bool = False
+    nodriver: bool = False
+    hf_space: bool = False
+    login: bool = False
+    login_url: str | None = None
+
+    @classmethod
+    def of(cls, provider: Provider, live: int, reason: str | None) -> "Offer":
+        return cls(provider.name, provider.label, provider.url, live, bool(live), reason)
+
+
+class Card(Struct):
+    """A model; `model` is its id under the name that clients of before 2025-08-20 read.
+
+    `count` says how many providers have it, `context_length` is in tokens.
+    """
+
+    id: str
+    model: str
+    label: str
+    default: bool
+    count: int | None = None
+    context_length: int | None = None
+    vision: bool = False
+    audio: bool = False
+    video: bool = False
+    image: bool = False
+    tags: list[str] = []
+
+    @classmethod
+    def of(cls, model: Model, default: str | None, count: int | None = None) -> "Card":
+        length = model.context_length
+        return cls(model.id, model.id, model.id, model.id == default, count, length, model.vision)
+
+
+class Health(Struct):
+    """Whether a provider answers; `status` is a sentence."""
+
+    ok: bool
+    status: str
+    url: str | None
+    quota: None = None
+
+    @classmethod
+    def of(cls, provider: Provider, listing: Listing) -> "Health":
+        return cls(listing.live, listing.reason or "ok", provider.url)
+
+
+class Status(Struct):
+    """The service at a glance; times in seconds, `timestamp` since 1970."""
+
+    version: str
+    latest_version: str
+    uptime_seconds: float
+    total_providers: int
+    working_providers: int
+    total_models: int
+    timestamp: float
+    status: str = "ok"
+    uptime: str = "active"
+
+
+class Provided(Struct):
+    """A provider as `/pa/providers` lists it."""
+
+    id: str
+    label: str
+    url: str | None
+    models: list[str]

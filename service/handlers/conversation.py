@@ -1,0 +1,57 @@
+"""The conversation: one question, answered as a stream of events."""
+
+from collections.abc import Mapping
+
+from service.context import Context
+from service.handlers.headers import legacy, wants_lines
+from service.messages import Ask, Generation, Message, tidied
+from service.routes import route, user
+from service.stores.ledger import Record
+from service.streaming import Stream
+from service.wire.backend import EventStream, JsonLines
+
+
+class Conversation(Generation, frozen=True, kw_only=True):
+    """A question: `messages`, or a `prompt` by itself.
+
+    A `provider` or `model` of null or "" leaves the choice to the service; providers that are `ignored` are not
+    chosen. Fields that are not listed here are accepted and have no effect.
+    """
+
+    messages: list[Message] = []
+    prompt: str | None = None
+    provider: str | None = None
+    model: str | None = None
+    ignored: list[str] | None = None
+
+    def ask(self) -> Ask:
+        """The question as a turn takes it; raises `BadRequest` where there is none."""
+        alone = [Message("user", self.prompt)] if self.prompt and not self.messages else []
+        generation = {name: getattr(self, name) for name in Generation.__struct_fields__}
+        return Ask(
+            messages=tidied(self.messages or alone),
+            model=self.model or None,
+            generation=Generation(**generation),
+            ignored=frozenset(self.ignored or ()),
+        )
+
+
+class Conversations:
+    """conversation."""
+
+    def __init__(self, context: Context) -> None:
+        self._turns = context.turns
+        self._legacy = context.settings.server.legacy
+        self.routes = {"/backend-api/v2/conversation": route(POST=self.converse)}
+
+    @user
+    async def converse(self, body: Conversation, headers: Mapping[str, str], record: Record) -> Stream:
+        """Answers a conversation as server-sent events.
+
+        Their types are `provider`, `reasoning`, `content`, `tool_calls`, `finish` and `usage`, which comes last;
+        what fails once the stream has begun is an `error` or `auth` event. Who leaves early ends the turn.
+        """
+        record.wire = "backend"
+        turn = await self._turns.start(body.ask(), body.provider, record)
+        lines = wants_lines(headers) or legacy(headers, self._legacy)
+        return Stream(turn, JsonLines() if lines else EventStream())

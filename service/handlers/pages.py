@@ -1,0 +1,41 @@
+"""The page: plain files, read by the browser as they are."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from service.context import Context
+from service.errors import NotFound
+from service.handlers.headers import wants_page
+from service.routes import File, Text, anyone, route
+
+WEB = Path(__file__).parent.parent / "web"
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self';"
+    " font-src 'self'; manifest-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+"""Nothing that an answer contains can run, or reach another host."""
+
+
+class Pages:
+    """The page and its files."""
+
+    def __init__(self, context: Context) -> None:
+        self._files = {file.name: file for file in WEB.iterdir() if file.is_file()}
+        self.routes = {"/": route(GET=self.home), "/web/{name}": route(GET=self.file)}
+
+    @anyone
+    async def home(self, headers: Mapping[str, str]) -> File | Text:
+        """The page for a browser, a word for everybody else."""
+        return self._sent("index.html") if wants_page(headers) else Text("Backend API Home")
+
+    @anyone
+    async def file(self, name: str) -> File:
+        """A file of the page."""
+        if name not in self._files:
+            raise NotFound(f"The page has no file {name!r}.")
+        return self._sent(name)
+
+    def _sent(self, name: str) -> File:
+        return File(
+            self._files[name], headers={"Cache-Control": "no-cache", "Content-Security-Policy": POLICY}
+        )

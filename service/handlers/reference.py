@@ -1,0 +1,65 @@
+"""The API's own description, for programs and for people."""
+
+import asyncio
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from service.documents import markdown
+from service.openapi import document
+from service.routes import Html, Route, anyone, route
+
+PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Causerie: the API</title>
+<link rel="icon" href="/web/icon.svg">
+<link rel="stylesheet" href="/web/reference.css">
+</head>
+<body><main>
+<h1>Causerie: the API</h1>
+{body}
+</main></body>
+</html>
+"""
+
+
+class Reference:
+    """openapi.json and the page made of it; they describe `routes` and themselves."""
+
+    def __init__(self, routes: Mapping[str, Route]) -> None:
+        self.routes = {"/openapi.json": route(GET=self.openapi), "/api": route(GET=self.page)}
+        self._table = {**routes, **self.routes}
+
+    @anyone
+    async def openapi(self) -> dict[str, Any]:
+        """This API as an OpenAPI 3.1 document."""
+        return document(self._table)
+
+    @anyone
+    async def page(self) -> Html:
+        """This API as a page to read."""
+        text = "\n".join(_lines(document(self._table)))
+        return Html(PAGE.format(body=await asyncio.to_thread(markdown.html, text)))
+
+
+def _lines(api: Mapping[str, Any]) -> Iterator[str]:
+    """The document as Markdown."""
+    yield 'Every failure is JSON: `{"error": {"message", "type", "code", "param", "request_id"}}`.'
+    yield "The same in full, for programs: [/openapi.json](/openapi.json)."
+    for path, operations in api["paths"].items():
+        for method, operation in operations.items():
+            yield f"\n## `{method.upper()} {path}`\n"
+            yield f"{operation['summary']} {operation['description']}\n"
+            for parameter in operation["parameters"]:
+                yield f"- `{parameter['name']}` in the {parameter['in']}"
+            if body := operation.get("requestBody"):
+                yield from _fields(body["content"]["application/json"]["schema"], api)
+
+
+def _fields(schema: Mapping[str, Any], api: Mapping[str, Any]) -> Iterator[str]:
+    name = schema["$ref"].rpartition("/")[2]
+    shape = api["components"]["schemas"][name]
+    names = ", ".join(f"`{field}`" for field in shape["properties"])
+    yield f"- in the body, as JSON: {names}"

@@ -1,0 +1,103 @@
+"""What is asked: a conversation, and how it should be answered."""
+
+from collections.abc import Iterator
+from typing import Any, Literal, TypeAlias
+
+from msgspec import Struct
+
+from service.errors import BadRequest
+
+Part: TypeAlias = dict[str, Any]
+"""A piece of a message, as OpenAI has it: `{"type": "text", "text": …}`, `{"type": "image_url", …}`, …"""
+
+Role: TypeAlias = Literal["system", "developer", "user", "assistant", "tool"]
+
+
+class Message(Struct, frozen=True, omit_defaults=True):
+    """One message of a conversation; `content` is text, or a list of parts."""
+
+    role: Role
+    content: str | list[Part] | None = None
+    name: str | None = None
+    tool_calls: list[dict[str, Any]] | None = None
+    tool_call_id: str | None = None
+
+
+class Generation(Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """How to answer: OpenAI's parameters by their names. Nothing else a client sends reaches a provider."""
+
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    max_tokens: int | None = None
+    max_completion_tokens: int | None = None
+    stop: str | list[str] | None = None
+    seed: int | None = None
+    presence_penalty: float | None = None
+    frequency_penalty: float | None = None
+    reasoning_effort: str | None = None
+    response_format: dict[str, Any] | None = None
+    tools: list[dict[str, Any]] | None = None
+    tool_choice: str | dict[str, Any] | None = None
+
+
+class Ask(Struct, frozen=True, kw_only=True):
+    """One question to a provider; `model` None means the provider's own choice."""
+
+    messages: list[Message]
+    model: str | None = None
+    generation: Generation = Generation()
+    ignored: frozenset[str] = frozenset()
+    """Names of providers that must not answer, where the service chooses one."""
+
+
+def tidied(messages: list[Message]) -> list[Message]:
+    """The messages as a provider may see them: bare text parts typed, empty ones and repeated answers left out.
+
+    Web clients send an empty array after an upload, and an answer twice after a variant. Raises `BadRequest`.
+    """
+    kept: list[Message] = []
+    for index, message in enumerate(messages):
+        _check(message, f"messages[{index}].content")
+        tidy = _tidy(message)
+        again = tidy.role == "assistant" and kept and kept[-1].role == "assistant"
+        if (tidy.content or tidy.tool_calls) and not again:
+            kept.append(tidy)
+    if not kept:
+        raise BadRequest('There is nothing to answer: send "messages" with some text in them.', "messages")
+    return kept
+
+
+def _tidy(message: Message) -> Message:
+    if not isinstance(message.content, list):
+        return message
+    parts = [typed for part in message.content if (typed := _typed(part))]
+    return Message(message.role, parts, message.name, message.tool_calls, message.tool_call_id)
+
+
+def _typed(part: Part) -> Part | None:
+    """A part with a `type` stands as it is; a bare `text` becomes a text part; what is empty or unknown goes."""
+    if "type" in part:
+        return None if part.get("type") == "text" and not part.get("text") else part
+    text = part.get("text")
+    return {"type": "text", "text": text} if text and isinstance(text, str) else None
+
+
+def _check(message: Message, path: str) -> None:
+    """No text store and few models can hold a NUL character, so it is refused where it enters."""
+    if any("\0" in text for text in texts(message)):
+        raise BadRequest(f"{path} holds a NUL character (\\u0000); remove it.", path)
+
+
+def texts(message: Message) -> Iterator[str]:
+    """Every piece of text in a message."""
+    if isinstance(message.content, str):
+        yield message.content
+    for part in message.content if isinstance(message.content, list) else ():
+        if isinstance(text := part.get("text"), str):
+            yield text
+
+
+def estimated_tokens(messages: list[Message]) -> int:
+    """Tokens of a prompt where nobody counted: four bytes a token and four for each message (contract 4.5)."""
+    return 1 + sum(4 + sum(len(text.encode()) for text in texts(message)) // 4 for message in messages)

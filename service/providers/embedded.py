@@ -1,0 +1,121 @@
+"""`Embedded`: the model that needs no key and no network, asked over the engine's private socket."""
+
+import asyncio
+from typing import TypeVar
+
+import aiohttp
+import msgspec
+
+from service.errors import ContextTooLong
+from service.messages import Ask, Message, texts
+from service.providers.compatible import Compatible, Deadlines
+from service.providers.engine import Engine
+from service.providers.provider import Model
+from service.tasks import Tasks
+
+ROOT = "http://embedded"
+"""A name for requests that go through the socket; nobody looks it up."""
+
+SYSTEM = Message("system", "You are a helpful assistant.")
+SAFE_BYTES = 4096
+"""Prompts below this are not counted beforehand: no token is shorter than a byte, no context that small."""
+
+T = TypeVar("T")
+
+
+class _Prompt(msgspec.Struct):
+    prompt: str
+
+
+class _Tokens(msgspec.Struct):
+    tokens: list[int]
+
+
+class _Meta(msgspec.Struct):
+    n_ctx: int
+
+
+class _Loaded(msgspec.Struct):
+    meta: _Meta
+
+
+class _Models(msgspec.Struct):
+    data: list[_Loaded]
+
+
+class Embedded(Compatible):
+    """The engine's model; `bundled` says that it is the small one that comes with the installation."""
+
+    broken = "The embedded model broke off. If it has stopped, it is being started again: ask once more."
+
+    def __init__(self, engine: Engine, *, bundled: bool, deadlines: Deadlines) -> None:
+        super().__init__(
+            "Embedded",
+            f"Embedded ({engine.name})",
+            f"{ROOT}/v1",
+            key=engine.key,
+            local=True,
+            default_model=engine.name,
+            deadlines=deadlines,
+        )
+        self._engine, self._bundled = engine, bundled
+
+    async def open(self, tasks: Tasks) -> None:
+        await super().open(tasks)
+        self._running = tasks.start(self._engine.run(), "embedded engine")
+
+    async def close(self) -> None:
+        self._running.cancel()
+        await asyncio.wait([self._running])
+        await super().close()
+
+    def _connector(self) -> aiohttp.BaseConnector:
+        # The engine promises keep-alive and closes: every second request on a used connection would fail.
+        return aiohttp.UnixConnector(str(self._engine.socket), force_close=True, limit=self._connections)
+
+    def obstacle(self) -> str | None:
+        return self._engine.reason if self._engine.state == "failed" else None
+
+    async def models(self) -> list[Model]:
+        if self._engine.state != "ready":
+            return [Model(self._engine.name)]
+        return [Model(self._engine.name, await self._context_length())]
+
+    async def check(self, ask: Ask) -> None:
+        """Counts the tokens of a long prompt, so that one that is too long is refused before the stream."""
+        size = sum(len(text.encode()) for message in ask.messages for text in texts(message))
+        if size >= SAFE_BYTES and self._engine.state == "ready":
+            limit = await self._context_length()
+            if (prompt_tokens := await self._count(ask)) >= limit:
+                raise ContextTooLong(prompt_tokens, limit)
+
+    async def _context_length(self) -> int:
+        return (await self._ask("GET", "/v1/models", None, _Models)).data[0].meta.n_ctx
+
+    async def _count(self, ask: Ask) -> int:
+        messages = {"messages": (await self._prepared(ask)).messages}
+        prompt = (await self._ask("POST", "/apply-template", messages, _Prompt)).prompt
+        text = {"content": prompt, "add_special": True, "parse_special": True}
+        return len((await self._ask("POST", "/tokenize", text, _Tokens)).tokens)
+
+    async def _ask(self, method: str, path: str, body: object, kind: type[T]) -> T:
+        data = msgspec.json.encode(body)
+        async with self._translating(), self._http.request(method, ROOT + path, data=data) as answer:
+            if answer.status != 200:
+                raise await self._refusal(answer)
+            return msgspec.json.decode(await answer.read(), type=kind)
+
+    async def _prepared(self, ask: Ask) -> Ask:
+        """Waits for the engine; gives the bundled model what it needs to make sense, where the client is silent.
+
+        Without it, and without a system message, that model does not know the capital of France.
+        """
+        await self._engine.ready()
+        if not self._bundled:
+            return ask
+        generation, messages = ask.generation, ask.messages
+        if generation.temperature is None:
+            generation = msgspec.structs.replace(generation, temperature=0.0)
+        if not any(message.role in {"system", "developer"} for message in messages):
+            messages = [SYSTEM, *messages]
+        return msgspec.structs.replace(ask, generation=generation, messages=messages)

@@ -1,0 +1,215 @@
+"""The route table: each handler class declares `{path: {function, methods}}`; here it is read and mounted.
+
+A handler's signature is read once: a name in the path, `body` and `query` by their types, `headers`, `caller`
+and `record`; what it returns is encoded. So handlers can be called without HTTP.
+"""
+
+import asyncio
+import inspect
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from typing import Any, TypedDict, TypeVar, get_type_hints
+
+import msgspec
+from aiohttp import web
+
+from service.context import CALLER, CONTEXT, RECORD, STARTED, Caller
+from service.errors import BadRequest, Forbidden, RequestTimeout, TooLarge, UnsupportedMedia
+from service.settings import Settings
+from service.streaming import Stream, streamed
+
+Handler = Callable[..., Awaitable[Any]]
+Function = Callable[[web.Request], Awaitable[web.StreamResponse]]
+H = TypeVar("H", bound=Handler)
+
+INJECTED = frozenset({"headers", "caller", "record"})
+
+
+class Route(TypedDict):
+    """One path: `function` answers its `methods`; `handlers` says to whom each of them goes."""
+
+    function: Function
+    methods: list[str]
+    handlers: dict[str, Handler]
+
+
+class Text(str):
+    """A text that is sent as it is, not as JSON."""
+
+    content_type = "text/plain"
+
+
+class Html(Text):
+    content_type = "text/html"
+
+
+class Lines(msgspec.Struct, frozen=True):
+    """Rows that are sent as they come, each as JSON on a line of its own."""
+
+    pages: AsyncIterator[Sequence[Any]]
+
+
+File = web.FileResponse
+"""A file of ours; the framework answers for ranges and for what a browser has already."""
+
+
+def anyone(handler: H) -> H:
+    """Policy: whoever reaches the service."""
+    return _policed(handler, "anyone")
+
+
+def user(handler: H) -> H:
+    """Policy: whoever is identified, be it as the local user."""
+    return _policed(handler, "user")
+
+
+def admin(handler: H) -> H:
+    """Policy: the operator."""
+    return _policed(handler, "admin")
+
+
+def _policed(handler: H, policy: str) -> H:
+    handler.__dict__["policy"] = policy
+    return handler
+
+
+class Signature(msgspec.Struct, frozen=True):
+    """What a handler takes and gives, read from its annotations."""
+
+    path: tuple[str, ...]
+    body: Any
+    query: Any
+    injected: tuple[str, ...]
+    returns: Any
+    policy: str
+
+    @classmethod
+    def of(cls, handler: Handler) -> "Signature":
+        """Raises `TypeError` for a handler that could not be called, or that nobody may call."""
+        hints = get_type_hints(handler)
+        names = list(inspect.signature(handler).parameters)
+        policy = getattr(handler, "policy", None)
+        if policy is None or "return" not in hints or not handler.__doc__:
+            raise TypeError(f"{handler.__qualname__} needs a policy, a return type and a docstring")
+        return cls(
+            path=tuple(name for name in names if name not in INJECTED | {"body", "query"}),
+            body=hints.get("body"),
+            query=hints.get("query"),
+            injected=tuple(name for name in names if name in INJECTED),
+            returns=hints["return"],
+            policy=policy,
+        )
+
+
+def route(**handlers: Handler) -> Route:
+    """`route(GET=f, POST=g)`: one entry of a route table."""
+    endpoints = {method: _endpoint(handler) for method, handler in handlers.items()}
+
+    async def function(request: web.Request) -> web.StreamResponse:
+        return await endpoints["GET" if request.method == "HEAD" else request.method](request)
+
+    return {"function": function, "methods": list(handlers), "handlers": handlers}
+
+
+def mount(app: web.Application, table: Mapping[str, Route]) -> None:
+    """Adds the routes to the application; what answers GET answers HEAD."""
+    for path, entry in table.items():
+        resource = app.router.add_resource(path)
+        for method in [*entry["methods"], *(["HEAD"] if "GET" in entry["methods"] else [])]:
+            resource.add_route(method, entry["function"])
+
+
+def _endpoint(handler: Handler) -> Function:
+    signature = Signature.of(handler)
+    body = msgspec.json.Decoder(signature.body) if signature.body else None
+
+    async def endpoint(request: web.Request) -> web.StreamResponse:
+        settings = request.config_dict[CONTEXT].settings
+        caller = request[CALLER]
+        if signature.policy == "admin" and not caller.admin:
+            raise Forbidden("Only the operator may do this.")
+        arguments: dict[str, Any] = {name: request.match_info[name] for name in signature.path}
+        if body:
+            arguments["body"] = decoded(await _read(request, settings), body)
+        if signature.query:
+            arguments["query"] = _query(request.query, signature.query)
+        for name in signature.injected:
+            arguments[name] = _injected(request, name)
+        return await _response(request, await handler(**arguments), settings)
+
+    return endpoint
+
+
+def decoded(data: bytes, decoder: msgspec.json.Decoder[Any]) -> Any:
+    """The body as its type; raises `BadRequest` with the JSON path of what does not fit."""
+    try:
+        return decoder.decode(data)
+    except msgspec.ValidationError as error:
+        what, _, path = str(error).partition(" - at `")
+        path = path.rstrip("`") or "$"
+        raise BadRequest(f"{what} at {path} of the JSON body.", path) from error
+    except RecursionError as error:
+        raise BadRequest("The JSON body is nested too deeply.") from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise BadRequest(f"Invalid JSON data: {error}. Send one JSON object in UTF-8.") from error
+
+
+def _query(query: Mapping[str, str], kind: Any) -> Any:
+    try:
+        return msgspec.convert(dict(query), kind, strict=False)
+    except msgspec.ValidationError as error:
+        what, _, path = str(error).partition(" - at `$.")
+        name = path.rstrip("`")
+        raise BadRequest(f"{what} in the query parameter {name}.", name) from error
+
+
+async def _read(request: web.Request, settings: Settings) -> bytes:
+    """The body, within the limits on its size and on the time it may take."""
+    limit = settings.server.body_limit
+    too_large = TooLarge(f"The body is larger than the limit of {limit} bytes. Send less.")
+    if request.headers.get("Content-Encoding", "identity") != "identity":
+        raise UnsupportedMedia("Compressed bodies are not accepted. Send it without Content-Encoding.")
+    if request.content_type.startswith("multipart/"):
+        raise UnsupportedMedia("Multipart bodies are not accepted here. Send JSON.")
+    if (request.content_length or 0) > limit:
+        raise too_large
+    try:
+        async with asyncio.timeout(settings.server.body_timeout):
+            return await request.read()
+    except web.HTTPRequestEntityTooLarge as error:
+        raise too_large from error
+    except TimeoutError as error:
+        raise RequestTimeout("The body did not arrive in time. Send it again.") from error
+
+
+def _injected(request: web.Request, name: str) -> Mapping[str, str] | Caller | object:
+    match name:
+        case "headers":
+            return request.headers
+        case "caller":
+            return request[CALLER]
+        case _:
+            return request[RECORD]
+
+
+async def _response(request: web.Request, answer: Any, settings: Settings) -> web.StreamResponse:
+    match answer:
+        case Stream():
+            return await streamed(request, answer, settings.stream)
+        case Lines():
+            return await _lines(request, answer)
+        case File():
+            return answer
+        case Text():
+            return web.Response(text=answer, content_type=answer.content_type)
+        case _:
+            return web.Response(body=msgspec.json.encode(answer), content_type="application/json")
+
+
+async def _lines(request: web.Request, lines: Lines) -> web.StreamResponse:
+    """A page at a time, so that any number of rows takes the memory of one page."""
+    response = web.StreamResponse(headers={"Content-Type": "text/plain; charset=utf-8"})
+    request[STARTED] = True
+    await response.prepare(request)
+    async for page in lines.pages:
+        await response.write(b"".join(msgspec.json.encode(row) + b"\n" for row in page))
+    return response

@@ -1,0 +1,1 @@
+"""What stays: the database and what is kept in it."""

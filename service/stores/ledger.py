@@ -1,0 +1,115 @@
+"""The ledger: one row for every turn, queued when it opens and settled once, however it ends."""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from datetime import date
+from typing import Any, Literal
+
+import msgspec
+from sqlalchemy import func, select, update
+
+from service.stores.database import Database
+from service.stores.schema import records, still_open
+from service.stores.sums import Stats, Usage, added_up, sums, used
+
+log = logging.getLogger(__name__)
+
+Ending = Literal["done", "stopped", "abandoned", "failed", "timeout", "refused", "interrupted"]
+UsageSource = Literal["provider", "estimate", "client"]
+
+ASKED = {"id", "kind", "day", "user", "request_id", "wire", "provider_asked", "model_asked", "opened_at"}
+LONGEST = 1_000  # characters kept of a text that somebody else chose
+LARGEST = 2**63 - 1
+
+
+class Record(msgspec.Struct, kw_only=True):
+    """What the ledger keeps of one turn; times in UTC seconds since 1970, `ending` is None while it runs.
+
+    The kind "report" is what a client says that it used: listed, never counted.
+    `error` is a class or a code, never a text. A count that nobody knows is None, not 0.
+    """
+
+    id: str
+    kind: str = "turn"
+    user: str | None = None
+    request_id: str | None = None
+    wire: str | None = None
+    provider_asked: str | None = None
+    model_asked: str | None = None
+    provider: str | None = None
+    model: str | None = None
+    label: str | None = None
+    attempts: int = 0
+    opened_at: float = msgspec.field(default_factory=time.time)
+    first_token_at: float | None = None
+    ended_at: float | None = None
+    ending: Ending | None = None
+    error: str | None = None
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    cached_tokens: int | None = None
+    reasoning_tokens: int | None = None
+    saved_tokens: int | None = None
+    usage_source: UsageSource | None = None
+
+
+class Ledger:
+    """Opens and settles records, and reads them back."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        insert = database.insert(records)
+        columns = (column.name for column in records.columns)
+        answered = {name: insert.excluded[name] for name in columns if name not in ASKED}
+        # One statement for both: what opens after it was settled meets a closed row, and changes nothing.
+        self._upsert = insert.on_conflict_do_update(index_elements=["id"], set_=answered, where=still_open)
+
+    def open(self, record: Record) -> None:
+        """Queues the row of a turn that begins; not waited for, it may be lost with the process."""
+        self._database.write(self._upsert, _row(record))
+
+    def settle(self, record: Record) -> asyncio.Future[None]:
+        """Queues the row of a turn that has ended; done when it is durable. Shield it from a deadline.
+
+        The row is whole: it needs no opening before it, and of several settlements the first one stays.
+        """
+        if record.ending is None:
+            raise ValueError(f"record {record.id} has no ending")
+        return self._database.write(self._upsert, _row(record))
+
+    async def settle_interrupted(self) -> int:
+        """Settles what a dead process left open; call it before the first turn. Nobody saw an `ended_at`."""
+        open_rows = select(func.count().label("number")).select_from(records).where(still_open)
+        number = int((await self._database.read(open_rows))[0]["number"])
+        if number:
+            log.warning("%d turns were interrupted by the end of the last process", number)
+            await self._database.write(update(records).where(still_open).values(ending="interrupted"), {})
+        return number
+
+    async def usage(self, day: date, user: str | None) -> AsyncGenerator[list[Usage], None]:
+        """What `user`, or everybody (None), used on a local `day`: in order, in pages of up to 1000."""
+        key = (records.c.opened_at, records.c.id)
+        async with aclosing(self._database.pages(used(day, user), *key)) as pages:
+            async for page in pages:
+                yield [Usage.of(row) for row in page]
+
+    async def stats(self, days: int, user: str | None) -> Stats:
+        """What `user`, or everybody (None), used on each of the last `days` local days, today included."""
+        return added_up(await self._database.read(sums(days, user)))
+
+
+def _row(record: Record) -> dict[str, Any]:
+    row = {name: _storable(value) for name, value in msgspec.structs.asdict(record).items()}
+    return {**row, "day": date.fromtimestamp(record.opened_at)}
+
+
+def _storable(value: Any) -> Any:
+    """Nothing that a client or a provider chose may cost the row: what a database refuses is replaced."""
+    if isinstance(value, str) and not (value.isascii() and value.isprintable() and len(value) <= LONGEST):
+        return value[:LONGEST].encode(errors="replace").decode().replace("\0", "\ufffd")
+    if isinstance(value, int) and not 0 <= value <= LARGEST:
+        return None
+    return value

@@ -1,0 +1,63 @@
+"""The tables as the newest migration leaves them, in types that SQLite and PostgreSQL share.
+
+Times are UTC seconds since 1970, as `time.time()` gives them. A record's `day` is the server's local date,
+fixed when it is opened: a day that is over keeps its rows, whatever clock and time zone do later.
+"""
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Date,
+    Double,
+    Index,
+    Integer,
+    MetaData,
+    PrimaryKeyConstraint,
+    String,
+    Table,
+    Text,
+)
+
+REVISION = "0001"
+
+metadata = MetaData(naming_convention={"pk": "pk_%(table_name)s"})
+
+records = Table(
+    "records",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("day", Date, nullable=False),
+    Column("user", Text),
+    Column("request_id", Text),
+    Column("wire", Text),
+    Column("provider_asked", Text),
+    Column("model_asked", Text),
+    Column("provider", Text),
+    Column("model", Text),
+    Column("label", Text),
+    Column("attempts", Integer, nullable=False),
+    Column("opened_at", Double, nullable=False),
+    Column("first_token_at", Double),
+    Column("ended_at", Double),
+    Column("ending", Text),
+    Column("error", Text),
+    Column("prompt_tokens", BigInteger),
+    Column("completion_tokens", BigInteger),
+    Column("cached_tokens", BigInteger),
+    Column("reasoning_tokens", BigInteger),
+    Column("saved_tokens", BigInteger),
+    Column("usage_source", Text),
+)
+
+Index("ix_records_day", records.c.day, records.c.opened_at, records.c.id)
+
+still_open = records.c.ending.is_(None)
+Index("ix_records_open", records.c.opened_at, sqlite_where=still_open, postgresql_where=still_open)
+
+version = Table(  # Alembic's own, as Alembic makes it
+    "alembic_version",
+    MetaData(),
+    Column("version_num", String(32), nullable=False),
+    PrimaryKeyConstraint("version_num", name="alembic_version_pkc"),
+)

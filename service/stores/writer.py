@@ -1,0 +1,173 @@
+"""The one writer: what comes within a few milliseconds is one transaction, and nothing that waits is lost."""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from sqlalchemy.exc import (
+    DataError,
+    DBAPIError,
+    IntegrityError,
+    InterfaceError,
+    ProgrammingError,
+    StatementError,
+)
+from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.sql.dml import UpdateBase
+
+from service.errors import Unavailable
+
+log = logging.getLogger(__name__)
+
+BATCH = 1_000
+CAPACITY = 20_000
+CROWDED = CAPACITY // 2
+FIRST_PAUSE = 0.05
+LAST_PAUSE = 2.0
+CLOSE_SECONDS = 5.0
+
+
+class Write(NamedTuple):
+    statement: UpdateBase
+    row: Mapping[str, Any]
+    done: asyncio.Future[None]
+
+    def succeed(self) -> None:
+        if not self.done.done():
+            self.done.set_result(None)
+
+    def fail(self, error: Exception) -> None:
+        if not self.done.done():
+            self.done.set_exception(error)
+            self.done.exception()  # counts as retrieved: nobody has to await it
+
+
+class Writer:
+    """Gathers rows, commits them together, and tries again for as long as the environment prevents it.
+
+    At most `CAPACITY` rows wait, some 50 MB. From half of that on it says that it is failing, so that nothing
+    new is begun; a row beyond it fails at once. A commit whose answer was lost is repeated: statements must
+    bear that, as upserts do.
+    """
+
+    def __init__(self, engine: AsyncEngine, linger: float) -> None:
+        self.commits = 0
+        self._engine = engine
+        self._linger = linger
+        self._waiting: list[Write] = []
+        self._batch: list[Write] = []
+        self._oldest = 0.0
+        self._arrival = asyncio.Event()
+        self._closing = False
+        self._trouble: str | None = None
+
+    @property
+    def waiting(self) -> int:
+        return len(self._waiting)
+
+    @property
+    def failing(self) -> str | None:
+        """Why rows cannot be written at present, or None."""
+        if self._trouble is None and self.waiting > CROWDED:
+            return f"The database is too slow: {self.waiting} rows wait to be written."
+        return self._trouble
+
+    def write(self, statement: UpdateBase, row: Mapping[str, Any]) -> asyncio.Future[None]:
+        """Queues `row`; the future is done when it is durable, and fails where the row is bad."""
+        loop = asyncio.get_running_loop()
+        write = Write(statement, row, loop.create_future())
+        if self._closing:
+            write.fail(Unavailable("The database is closed."))
+        elif self.waiting >= CAPACITY:
+            write.fail(Unavailable(f"{self.waiting} rows wait to be written, no more can."))
+        else:
+            self._oldest = self._oldest if self._waiting else loop.time()
+            self._waiting.append(write)
+            self._arrival.set()
+        return write.done
+
+    async def run(self) -> None:
+        """Commits what arrives, until `close`. No row waits longer than `linger` for company."""
+        while self._waiting or not self._closing:
+            await self._arrival.wait()
+            pause = self._oldest + self._linger - asyncio.get_running_loop().time()
+            if pause > 0:
+                await asyncio.sleep(pause)
+            self._batch, self._waiting = self._waiting[:BATCH], self._waiting[BATCH:]
+            if not self._waiting:
+                self._arrival.clear()
+            await self._commit(self._batch)
+
+    async def close(self, running: asyncio.Task[None]) -> None:
+        """Gives `running` some seconds to write what waits; what then remains fails."""
+        self._closing = True
+        self._arrival.set()
+        await asyncio.wait({running}, timeout=CLOSE_SECONDS)
+        running.cancel()
+        await asyncio.wait({running})
+        lost = [write for write in self._batch + self._waiting if not write.done.done()]
+        if lost:
+            log.error("%d rows could not be written before the end. %s", len(lost), self.failing or "")
+        for write in lost:
+            write.fail(Unavailable("The database was closed before this was written."))
+
+    async def _commit(self, batch: list[Write]) -> None:
+        """A bad row fails alone: its batch is halved until it stands by itself."""
+        try:
+            await self._persist(batch)
+        except Exception as error:
+            if len(batch) > 1:
+                middle = len(batch) // 2
+                await self._commit(batch[:middle])
+                await self._commit(batch[middle:])
+                return
+            log.error("the database refused a row: %s", cause(error))
+            batch[0].fail(error)
+        else:
+            for write in batch:
+                write.succeed()
+
+    async def _persist(self, batch: list[Write]) -> None:
+        """Commits `batch` as soon as that can be done; raises only what a row of it is to blame for."""
+        pause = FIRST_PAUSE
+        while not await self._written(batch):
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, LAST_PAUSE)
+
+    async def _written(self, batch: list[Write]) -> bool:
+        try:
+            await self._transact(batch)
+        except Exception as error:
+            if _row_is_bad(error):
+                raise
+            if self._trouble is None:
+                log.error("the database cannot be written: %s", cause(error))
+            self._trouble = f"The database cannot be written: {cause(error)}."
+            return False
+        if self._trouble is not None:
+            log.warning("the database can be written again")
+        self._trouble = None
+        return True
+
+    async def _transact(self, batch: list[Write]) -> None:
+        by_statement: dict[UpdateBase, list[Mapping[str, Any]]] = {}
+        for write in batch:
+            by_statement.setdefault(write.statement, []).append(write.row)
+        async with self._engine.begin() as connection:
+            for statement, rows in by_statement.items():
+                await connection.execute(statement, rows)
+        self.commits += 1
+
+
+def _row_is_bad(error: Exception) -> bool:
+    """Whether a row is to blame. An unknown error is taken for the environment's: no row is lost to it."""
+    if isinstance(error, DBAPIError):
+        bad = isinstance(error, IntegrityError | DataError | ProgrammingError | InterfaceError)
+        return bad and not error.connection_invalidated
+    return isinstance(error, StatementError | ValueError | TypeError | OverflowError)
+
+
+def cause(error: Exception) -> str:
+    """What the database said, without the statement and its values."""
+    return str(error.orig if isinstance(error, StatementError) and error.orig else error)

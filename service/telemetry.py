@@ -1,0 +1,94 @@
+"""What is seen from outside: one registry of metrics, one format of logs."""
+
+import logging
+import sys
+from contextvars import ContextVar
+from datetime import UTC, datetime
+
+import msgspec
+from prometheus_client import CONTENT_TYPE_LATEST as METRICS_TYPE
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.gc_collector import GCCollector
+from prometheus_client.process_collector import ProcessCollector
+
+__all__ = ["METRICS_TYPE", "Metrics", "request_id", "set_up_logs"]
+
+request_id: ContextVar[str] = ContextVar("request_id", default="-")
+"""Of the request that is being answered; every log line carries it."""
+
+SECONDS = (0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
+
+
+class Metrics:
+    """The metrics by their names in the field; never a user, a text or a free model name as a label."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        GCCollector(registry=self.registry)
+        self.requests = Counter(
+            "http_requests", "Answered requests.", ["method", "route", "status"], registry=self.registry
+        )
+        self.request_seconds = Histogram(
+            "http_request_duration_seconds",
+            "Time to the end of an answer.",
+            ["route"],
+            buckets=SECONDS,
+            registry=self.registry,
+        )
+        self.streams = Gauge("llm_streams_active", "Turns that are being answered.", registry=self.registry)
+        self.endings = Counter(
+            "llm_stream_end", "Ended turns.", ["provider", "reason"], registry=self.registry
+        )
+        self.tokens = Counter(
+            "llm_tokens",
+            "Tokens of ended turns.",
+            ["direction", "provider", "source"],
+            registry=self.registry,
+        )
+        self.first_token = Histogram(
+            "llm_time_to_first_token_seconds",
+            "From the request to the first piece of an answer.",
+            ["provider"],
+            buckets=SECONDS,
+            registry=self.registry,
+        )
+        self.provider_up = Gauge(
+            "provider_up", "1: a provider answers.", ["provider"], registry=self.registry
+        )
+
+    def text(self) -> bytes:
+        """The registry in Prometheus' text format."""
+        return generate_latest(self.registry)
+
+
+class _Text(logging.Formatter):
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)-7s %(name)s [%(request_id)s] %(message)s")
+
+
+class _Json(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        line = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "request_id": record.__dict__.get("request_id"),
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return msgspec.json.encode(line).decode()
+
+
+def _stamp(record: logging.LogRecord) -> bool:
+    record.__dict__["request_id"] = request_id.get()
+    return True
+
+
+def set_up_logs(level: str, form: str) -> None:
+    """One handler on standard error; `form` is "text" or "json"."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Json() if form == "json" else _Text())
+    handler.addFilter(_stamp)
+    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)

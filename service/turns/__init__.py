@@ -1,0 +1,1 @@
+"""The one piece of application logic: a turn, its log, its ending."""

@@ -1,0 +1,54 @@
+"""The log of a turn: everything it says, in order. It only grows, it ends once, and everything else reads it."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeAlias
+
+from service.events import Batch, Event
+
+Sink: TypeAlias = Callable[[Batch], None]
+"""Called in the tick in which events are appended, and with an empty batch when the log ends."""
+
+
+class Log:
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+        self.ended = False
+        self._sinks: dict[Sink, None] = {}
+
+    def append(self, events: Batch) -> None:
+        """Keeps the events; an event's index is its place in the log. No task wakes up for them."""
+        self.events += events
+        for sink in tuple(self._sinks):
+            sink(events)
+
+    def end(self) -> None:
+        self.ended = True
+        for sink in tuple(self._sinks):
+            sink(())
+
+    @contextmanager
+    def attached(self, sink: Sink) -> Iterator[None]:
+        self._sinks[sink] = None
+        try:
+            yield
+        finally:
+            self._sinks.pop(sink, None)
+
+    def detach(self, sink: Sink) -> None:
+        self._sinks.pop(sink, None)
+
+    async def follow(self, after: int = 0) -> AsyncGenerator[Batch, None]:
+        """The events from an index on, those to come included, until the log ends."""
+        grown = asyncio.Event()
+        with self.attached(lambda _: grown.set()):
+            while True:
+                grown.clear()
+                if batch := self.events[after:]:
+                    after += len(batch)
+                    yield batch
+                elif self.ended:
+                    return
+                else:
+                    await grown.wait()

@@ -1,0 +1,122 @@
+/** How one answer looks, from the first sign of life to its last word. */
+import { button, copyButton, element } from "./dom.js";
+import { Markup } from "./markup.js";
+import { say } from "./messages.js";
+
+/** @typedef {import("./turn.js").Answer} Answer */
+/** @typedef {{again: () => void, choose: () => void, changed: () => void}} Acts what a reader can do from here */
+
+const guillemets = () => ["«", "»"].map((sign) => element("b", { "aria-hidden": "true" }, sign));
+
+export class AnswerView {
+  /** @param {Answer} answer @param {Acts} acts */
+  constructor(answer, acts) {
+    this.answer = answer;
+    this.acts = acts;
+    this.heading = element("h2", { className: "unseen" });
+    this.frame = 0;
+    this.thinking = false;
+    this.patience = element("span");
+    this.waiting = element("p", { className: "waiting" }, ...guillemets(), this.patience);
+    this.summary = element("summary");
+    this.reasoning = element("div", { className: "reasoning" });
+    this.thoughts = element("details", { hidden: true }, this.summary, this.reasoning);
+    this.body = element("div", { className: "markup" });
+    this.outcome = element("div", { className: "outcome" });
+    this.foot = element("footer");
+    this.node = element(
+      "article",
+      { className: "answer" },
+      ...[this.heading, this.thoughts, this.body, this.waiting, this.outcome, this.foot],
+    );
+    this.markup = new Markup(this.body, acts.changed);
+  }
+
+  /** What the reader is waiting for, until something comes. @param {string} text */
+  wait(text) {
+    this.patience.textContent = text;
+  }
+
+  /** Shows the answer as it is now, at the next frame: tokens may come faster than a screen can show. */
+  updateSoon() {
+    this.frame ||= requestAnimationFrame(() => this.update());
+  }
+
+  update() {
+    cancelAnimationFrame(this.frame);
+    this.frame = 0;
+    const { content, state, name, notes } = this.answer;
+    const running = state === "running";
+    this.heading.textContent = name || say("title");
+    this.node.setAttribute("aria-busy", String(running));
+    this.waiting.hidden = !running || content !== "";
+    this.#think();
+    this.outcome.replaceChildren(...notes.map((note) => element("p", { className: "note" }, note)));
+    if (running && content !== "") this.markup.grow(content);
+    this.acts.changed();
+  }
+
+  /** Shows the answer as it stays. @param {boolean} last whether it is the one that can be asked for again */
+  async finish(last) {
+    this.update();
+    this.#showOutcome(last);
+    this.setLast(last);
+    if (this.answer.content !== "") await this.markup.finish(this.answer.content);
+    this.acts.changed();
+  }
+
+  /** @param {boolean} last */
+  setLast(last) {
+    const { content, state, name, tokens } = this.answer;
+    this.foot.replaceChildren();
+    if (content !== "") {
+      this.foot.append(copyButton(say("copy"), say("copied"), () => content, say("copyAnswer")));
+    }
+    if (last && ["done", "stopped"].includes(state)) {
+      this.foot.append(button("again", say("regenerate"), this.acts.again));
+    }
+    const facts = [name, tokens && say("tokens", { count: tokens })].filter(Boolean).join(" · ");
+    if (facts) this.foot.append(element("small", {}, facts));
+    this.outcome.querySelector(".acts")?.toggleAttribute("hidden", !last);
+  }
+
+  /** Reasoning is open while it grows and folds away once, when the answer begins or ends. */
+  #think() {
+    const { reasoning, content, state, seconds, status } = this.answer;
+    const thinking = state === "running" && content === "";
+    if (reasoning === "") return;
+    if (this.thoughts.hidden || (!thinking && this.thinking)) this.thoughts.open = thinking;
+    this.thinking = thinking;
+    this.thoughts.hidden = false;
+    this.waiting.hidden = true;
+    this.reasoning.textContent = reasoning;
+    const past = seconds ? say("thought", { count: seconds }) : say("thoughts");
+    this.summary.textContent = thinking ? status || say("thinking") : past;
+  }
+
+  #showOutcome(/** @type {boolean} */ last) {
+    const { content, state, error, reason } = this.answer;
+    if (error) this.outcome.append(this.#failure(error));
+    else if (state === "stopped") this.#remark(say("stopped"));
+    else if (state === "interrupted") this.#remark(say("interrupted"), last);
+    else if (reason === "length") this.#remark(say("cutOff"));
+    else if (content === "") this.#remark(say("empty"));
+  }
+
+  #remark(/** @type {string} */ text, again = false) {
+    const retry = button("again", say("retry"), this.acts.again);
+    this.outcome.append(element("p", { className: "note" }, text));
+    if (again) this.outcome.append(element("div", { className: "acts" }, retry));
+  }
+
+  #failure(/** @type {NonNullable<Answer["error"]>} */ { kind, message }) {
+    const titles = { failed: say("failed"), auth: say("failedAuth") };
+    const words = { unreachable: say("unreachable"), broken: say("broken") };
+    const acts = element("div", { className: "acts" }, button("again", say("retry"), this.acts.again));
+    if (kind === "auth" || kind === "failed") acts.append(button("model", say("chooseOther"), this.acts.choose));
+    const failure = element("div", { className: "failure" });
+    if (kind in titles) failure.append(element("strong", {}, titles[kind]));
+    failure.append(element("p", {}, message || words[kind]), acts);
+    return failure;
+  }
+}

@@ -1,0 +1,136 @@
+/** Shows Markdown that grows: the service renders it, this file puts the result in its place. */
+import { copyButton, element } from "./dom.js";
+import { say } from "./messages.js";
+import { rendered } from "./service.js";
+
+/** Milliseconds between two renderings of a growing text; a slow service is asked more rarely. */
+const PAUSE = 300;
+
+/** Until it is rendered, what begins another block would only show its marks. */
+const NEXT_BLOCK = /\n\s*\n|\n(?=\s*(?:[-*+>#|]|\d+[.)]|```|~~~))/;
+const FENCE = /\n(?=\s*(?:```|~~~))/;
+
+export class Markup {
+  /** @param {HTMLElement} place @param {() => void} changed called when the place looks different */
+  constructor(place, changed) {
+    this.place = place;
+    this.changed = changed;
+    this.text = "";
+    this.shown = "";
+    /** @type {string[]} the source of each block that stands in `place` */
+    this.blocks = [];
+    this.tail = element("span", { className: "tail" });
+    this.plain = true;
+    this.timer = 0;
+    /** @type {Promise<void> | null} */
+    this.busy = null;
+  }
+
+  /** The text so far: what is new stands at the end as it is, until it is rendered. @param {string} text */
+  grow(text) {
+    this.text = text;
+    this.#showTail();
+    if (!this.busy && !this.timer) this.timer = window.setTimeout(() => this.#render(), PAUSE);
+  }
+
+  /** The whole text, after which nothing comes. @param {string} text @returns {Promise<void>} */
+  async finish(text) {
+    this.text = text;
+    await this.busy;
+    clearTimeout(this.timer);
+    this.timer = -1;
+    if (this.shown !== text) await this.#render();
+    if (this.shown === text) this.tail.remove();
+    for (const scroller of this.place.querySelectorAll("pre, .table")) reachable(scroller);
+  }
+
+  #render() {
+    this.busy = this.#renderOnce().finally(() => (this.busy = null));
+    return this.busy;
+  }
+
+  async #renderOnce() {
+    const text = this.text;
+    const started = performance.now();
+    try {
+      this.#replaceFrom(await rendered(text));
+      this.shown = text;
+      this.plain = false;
+    } catch {
+      this.plain = true;
+      // The words matter more than their looks: they stay as plain text, and the next call tries again.
+    }
+    this.#showTail();
+    const pause = Math.max(PAUSE, 4 * (performance.now() - started));
+    if (this.timer >= 0) this.timer = window.setTimeout(() => this.#again(), pause);
+  }
+
+  #again() {
+    this.timer = 0;
+    if (this.text !== this.shown) this.#render();
+  }
+
+  /** Blocks that did not change stay as they are: a selection in them, a scrolled table, a focused button. */
+  #replaceFrom(/** @type {string} */ html) {
+    const fresh = element("template", { innerHTML: html }).content;
+    const blocks = Array.from(fresh.children, (block) => block.outerHTML);
+    let same = 0;
+    while (same < blocks.length && blocks[same] === this.blocks[same]) same++;
+    this.tail.remove();
+    while (this.place.children.length > same) this.place.lastElementChild?.remove();
+    this.place.append(...Array.from(fresh.children).slice(same).map(dressed));
+    this.blocks = blocks;
+  }
+
+  #showTail() {
+    const end = lastLine(this.place);
+    const inCode = end.matches("code");
+    const rest = this.text.slice((inCode ? this.shown : this.shown.trimEnd()).length);
+    this.tail.textContent = this.plain ? rest : rest.split(inCode ? FENCE : NEXT_BLOCK)[0];
+    if (this.tail.parentNode !== end) end.append(this.tail);
+    this.changed();
+  }
+}
+
+/** @param {Element} place @returns {Element} the innermost block at the end of it */
+function lastLine(place) {
+  let end = place;
+  while (end.lastElementChild?.matches("p, ul, ol, li, blockquote, figure, pre, code, h3, h4, h5, h6")) {
+    end = end.lastElementChild;
+  }
+  return end;
+}
+
+/** @param {Element} block @returns {Element} the block, with what a reader needs around code and tables */
+function dressed(block) {
+  for (const pre of block.matches("pre") ? [block] : block.querySelectorAll("pre")) {
+    const figure = codeFigure(/** @type {HTMLElement} */ (pre));
+    if (pre === block) block = figure;
+  }
+  for (const table of block.matches("table") ? [block] : block.querySelectorAll("table")) {
+    const frame = element("div", { className: "table", role: "group", "aria-label": say("table") });
+    table.replaceWith(frame);
+    frame.append(table);
+    if (table === block) block = frame;
+  }
+  return block;
+}
+
+/** @param {HTMLElement} pre */
+function codeFigure(pre) {
+  const name = /^language-(.+)$/.exec(pre.querySelector("code")?.className ?? "")?.[1] ?? "";
+  const copy = copyButton(say("copy"), say("copied"), () => pre.textContent ?? "", say("copyCode"));
+  const figure = element("figure", { className: "code" });
+  pre.replaceWith(figure);
+  figure.append(element("figcaption", {}, element("span", {}, name), copy), pre);
+  return figure;
+}
+
+/** What is wider than the column must be reachable by keyboard, and only that. @param {Element} scroller */
+function reachable(scroller) {
+  if (scroller.scrollWidth <= scroller.clientWidth) return;
+  scroller.setAttribute("tabindex", "0");
+  if (!scroller.matches("pre")) return;
+  scroller.setAttribute("role", "group");
+  scroller.setAttribute("aria-label", say("code"));
+}

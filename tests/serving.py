@@ -1,0 +1,104 @@
+"""The real service on a real socket, and a client that sees what clients see."""
+
+import json
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from service.context import CONTEXT, Context
+from service.server import listen, runner_of
+from service.sources import load
+
+Json = dict[str, Any]
+
+CONVERSATION = "/backend-api/v2/conversation"
+
+
+class Service:
+    """A running service; paths are relative to its `url`."""
+
+    def __init__(self, url: str, context: Context, http: aiohttp.ClientSession) -> None:
+        self.url, self.context, self.http = url, context, http
+
+    async def get(self, path: str, **options: Any) -> Any:
+        """The JSON of a 200."""
+        async with self.http.get(self.url + path, **options) as answer:
+            assert answer.status == 200, await answer.text()
+            return await answer.json()
+
+    async def post(self, path: str, body: object, **options: Any) -> tuple[int, Any]:
+        """Status and JSON; `body` may be bytes that are no JSON."""
+        data = body if isinstance(body, bytes) else json.dumps(body).encode()
+        async with self.http.post(self.url + path, data=data, **options) as answer:
+            return answer.status, await answer.json()
+
+    async def ask(self, prompt: str = "Hello", **body: Any) -> list[Json]:
+        """The events of a conversation."""
+        async with self.asking(prompt, **body) as answer:
+            assert answer.status == 200, await answer.text()
+            return events(await answer.read())
+
+    def asking(
+        self, prompt: str = "Hello", headers: Mapping[str, str] | None = None, **body: Any
+    ) -> Any:
+        """The open response of a conversation, as a context manager."""
+        body.setdefault("messages", [{"role": "user", "content": prompt}])
+        return self.http.post(self.url + CONVERSATION, json=body, headers=headers)
+
+    async def records(self) -> list[Json]:
+        """What the ledger has of today."""
+        from datetime import date
+
+        async with self.http.get(f"{self.url}/backend-api/v2/usage/{date.today()}") as answer:
+            return [json.loads(line) for line in (await answer.text()).splitlines()] if answer.status == 200 else []
+
+
+def events(stream: bytes) -> list[Json]:
+    """The events of a stream of complete frames; the `event:` line and the JSON's type agree."""
+    found = []
+    for frame in stream.decode().split("\n\n"):
+        if not frame or frame.startswith(":"):
+            continue
+        head, data = frame.split("\n")
+        event = json.loads(data.removeprefix("data: "))
+        assert head == f"event: {event['type']}"
+        found.append(event)
+    return found
+
+
+def text(events: list[Json]) -> str:
+    """What was answered."""
+    return "".join(event["content"] for event in events if event["type"] == "content")
+
+
+def kinds(events: list[Json]) -> list[str]:
+    """The types, each run of the same type once."""
+    types = [event["type"] for event in events]
+    return [kind for index, kind in enumerate(types) if not index or types[index - 1] != kind]
+
+
+@asynccontextmanager
+async def serving(directory: Path, settings: str = "", **variables: str) -> AsyncGenerator[Service, None]:
+    """Runs the service with a settings file of this text; without it nobody answers."""
+    file = directory / "causerie.toml"
+    file.write_text(settings)
+    environment = {
+        "CAUSERIE_CONFIG": str(file),
+        "CAUSERIE_STATE_DIR": str(directory / "state"),
+        "CAUSERIE_PORT": "0",
+        "CAUSERIE_EMBEDDED_ENABLED": "false",
+    }
+    chosen = load(environment | variables)
+    runner = runner_of(chosen)
+    try:
+        await runner.setup()
+        await listen(runner, chosen)
+        context = runner.app[CONTEXT]
+        await context.registry.probed.wait()
+        async with aiohttp.ClientSession() as http:
+            yield Service(f"http://127.0.0.1:{runner.addresses[0][1]}", context, http)
+    finally:
+        await runner.cleanup()
