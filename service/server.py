@@ -72,17 +72,14 @@ async def listen(runner: web.AppRunner, settings: Settings) -> None:
     try:
         await site.start()
     except OSError as error:
-        where = f"{settings.host}:{settings.port}"
         match error.errno:
             case errno.EADDRINUSE:
-                reason = f"Port {settings.port} is taken. Stop what uses it, or choose another: CAUSERIE_PORT=8081."
+                reason = "is taken. Stop what uses it, or choose another: CAUSERIE_PORT=8081."
             case errno.EACCES:
-                reason = (
-                    f"Port {settings.port} is not yours to take. Choose one above 1023: CAUSERIE_PORT=8080."
-                )
+                reason = "is not yours to take. Choose one above 1023: CAUSERIE_PORT=8080."
             case _:
-                reason = f"Cannot listen on {where}: {error.strerror or error}. Check host and port."
-        raise SettingsError(reason) from error
+                reason = f"of {settings.host} cannot be had: {error.strerror or error}. Check host and port."
+        raise SettingsError(f"Port {settings.port} {reason}") from error
 
 
 async def _announce(context: Context, addresses: list[tuple[str, int]]) -> None:
@@ -106,7 +103,7 @@ def _say(line: str) -> None:
 
 
 def _refuse_open(settings: Settings) -> None:
-    """Without keys whoever reaches the port is obeyed, so it is the loopback's unless the operator insists."""
+    """Without keys whoever reaches the port is obeyed: it is the loopback's, unless the operator insists."""
     if settings.server.open_to_network or settings.host == "localhost":
         return
     with suppress(ValueError):
@@ -122,5 +119,5 @@ def _assert_extensions() -> None:
     """The parser in pure Python is slower, and laxer with what it takes for a request."""
     if http_parser.HttpRequestParser is http_parser.HttpRequestParserPy:
         raise SettingsError(
-            "aiohttp's C extensions are not loaded. Unset AIOHTTP_NO_EXTENSIONS, and install again: make clean run."
+            "aiohttp's C parser is not loaded. Unset AIOHTTP_NO_EXTENSIONS, or install again: make clean run."
         )

@@ -48,8 +48,8 @@ async def streamed(request: web.Request, stream: Stream, limits: Limits) -> web.
 class Reader:
     """One response that follows a log.
 
-    While its socket takes what it is given, it is written to where events are appended: no task wakes up for a
-    token. Once the socket is full, the reader waits until it is not, and catches up from the log.
+    While its socket takes what it is given, it is written to where events are appended: no task wakes up for
+    a token. Once the socket is full, the reader waits until it is not, and catches up from the log.
     """
 
     def __init__(self, log: Log, wire: Wire, response: web.StreamResponse, limits: Limits) -> None:
@@ -59,7 +59,7 @@ class Reader:
         self._sent_at = self._loop.time()
         self._beat = self._loop.call_later(limits.heartbeat, self._break_silence)
         self._live: asyncio.Future[asyncio.Future[Any] | None] | None = None
-        """There while the sink writes; its result is what a full socket waits for, None when the log ended."""
+        """There while the sink writes; its result is what a full socket waits for, None at the log's end."""
 
     async def run(self) -> None:
         """Raises `ConnectionResetError` when the client has gone, `TimeoutError` when it does not read."""
@@ -110,7 +110,7 @@ class Reader:
                 await asyncio.shield(full)  # it belongs to the connection
 
     def _break_silence(self) -> None:
-        """Sends a heartbeat if nothing was sent for a while; proxies and clients give up on a silent stream."""
+        """Sends a heartbeat after a while of silence: proxies and clients give up on a silent stream."""
         wait = self._sent_at + self._limits.heartbeat - self._loop.time()
         if wait <= 0 and self._live and not self._live.done():
             wait = self._limits.heartbeat

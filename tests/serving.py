@@ -3,12 +3,14 @@
 import json
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import aiohttp
+from aiohttp import web
 
-from service.context import CONTEXT, Context
+from service.context import CONTEXT
 from service.server import listen, runner_of
 from service.sources import load
 
@@ -20,8 +22,16 @@ CONVERSATION = "/backend-api/v2/conversation"
 class Service:
     """A running service; paths are relative to its `url`."""
 
-    def __init__(self, url: str, context: Context, http: aiohttp.ClientSession) -> None:
-        self.url, self.context, self.http = url, context, http
+    def __init__(self, runner: web.AppRunner, http: aiohttp.ClientSession) -> None:
+        self.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        self.context, self.http = runner.app[CONTEXT], http
+        self._runner = runner
+
+    def buffered(self) -> list[int]:
+        """What waits in each connection's buffer, in bytes."""
+        assert self._runner.server
+        transports = [connection.transport for connection in self._runner.server.connections]
+        return [transport.get_write_buffer_size() for transport in transports if transport]
 
     async def get(self, path: str, **options: Any) -> Any:
         """The JSON of a 200."""
@@ -50,8 +60,6 @@ class Service:
 
     async def records(self) -> list[Json]:
         """What the ledger has of today."""
-        from datetime import date
-
         async with self.http.get(f"{self.url}/backend-api/v2/usage/{date.today()}") as answer:
             return [json.loads(line) for line in (await answer.text()).splitlines()] if answer.status == 200 else []
 
@@ -96,9 +104,8 @@ async def serving(directory: Path, settings: str = "", **variables: str) -> Asyn
     try:
         await runner.setup()
         await listen(runner, chosen)
-        context = runner.app[CONTEXT]
-        await context.registry.probed.wait()
+        await runner.app[CONTEXT].registry.probed.wait()
         async with aiohttp.ClientSession() as http:
-            yield Service(f"http://127.0.0.1:{runner.addresses[0][1]}", context, http)
+            yield Service(runner, http)
     finally:
         await runner.cleanup()

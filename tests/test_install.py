@@ -11,6 +11,7 @@ import platform
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import zipfile
@@ -79,6 +80,14 @@ def environment(clone: Path, **changes: str) -> dict[str, str]:
     pip = {"PIP_CONFIG_FILE": os.devnull, "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(clone / "wheels")}
     changed = {**kept, **pip, "HOME": str(clone), **changes}
     return {name: value for name, value in changed.items() if value}
+
+
+def start(clone: Path, *arguments: str, **changes: str) -> subprocess.Popen[str]:
+    """Start the clone's install.py."""
+    command = [sys.executable, str(clone / "requirements" / "install.py"), *arguments]
+    return subprocess.Popen(
+        command, env=environment(clone, **changes), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
 
 
 def install(
@@ -230,17 +239,31 @@ def test_a_venv_whose_python_is_gone_is_made_anew(installed: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
-def test_an_interrupted_installation_is_mended_by_the_next(installed: Path, how: signal.Signals) -> None:
-    command = [sys.executable, str(installed / "requirements" / "install.py"), "base", "dev"]
-    with subprocess.Popen(
-        command, env=environment(installed), stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    ) as first:
-        assert first.stdout is not None and first.stdout.readline().startswith(b"Installing")
-        first.send_signal(how)
-        assert b"Traceback" not in first.communicate(timeout=60)[1]
-    assert first.returncode == (-how if how is signal.SIGKILL else 1)
+def test_an_interrupted_installation_is_mended_by_the_next(installed: Path) -> None:
+    with start(installed, "base", "dev") as first:
+        assert first.stdout is not None and first.stdout.readline().startswith("Installing")
+        first.send_signal(signal.SIGINT)
+        assert first.communicate(timeout=60)[1].startswith("Interrupted: ")
+    assert first.returncode == 1
     assert "Creating .venv" in install(installed, "base", "dev").stdout
+    assert imports(installed, "base_pebble, dev_pebble")
+
+
+@pytest.mark.slow
+def test_what_a_killed_installation_left_running_is_waited_for(installed: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.settimeout(60)
+        index = f"http://127.0.0.1:{silent.getsockname()[1]}/"
+        with start(
+            installed, "dev", PIP_NO_INDEX="", PIP_INDEX_URL=index, PIP_RETRIES="0", NO_PROXY="*"
+        ) as first:
+            pip, _ = silent.accept()
+            first.kill()
+        with pip, start(installed, "base", "dev") as second:
+            assert second.stdout is not None and second.stdout.readline().startswith("Waiting for another")
+            pip.close()
+            assert second.communicate(timeout=60)[1] == ""
+    assert second.returncode == 0
     assert imports(installed, "base_pebble, dev_pebble")
 
 

@@ -358,17 +358,16 @@ class Upstream:
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._connections[writer] = None
         try:
-            with suppress(
-                ConnectionError, asyncio.IncompleteReadError
-            ):  # the client's right between two requests
-                while await self._answer(await _request(reader), reader, writer):
-                    pass
-                writer.close()
-                await writer.wait_closed()
+            while await self._answer(await _request(reader), reader, writer):
+                pass
+        except (ConnectionError, asyncio.IncompleteReadError):
+            pass  # between two requests a client may leave
         except Exception as error:
             self._errors.append(error)
         finally:
             writer.close()
+            with suppress(ConnectionError):
+                await writer.wait_closed()
             del self._connections[writer]
 
     async def _answer(
@@ -384,7 +383,7 @@ class Upstream:
             await asyncio.wait((left, played), return_when=asyncio.FIRST_COMPLETED)
             left.cancel()
             played.cancel()
-        if not (answer.over or answer.complete):
+        if self._server.is_serving() and not (answer.over or answer.complete):
             request.aborted_at = asyncio.get_running_loop().time()
         return answer.over and answer.keep
 

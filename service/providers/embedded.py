@@ -58,11 +58,11 @@ class Embedded(Compatible):
             default_model=engine.name,
             deadlines=deadlines,
         )
-        self._engine, self._bundled = engine, bundled
+        self.engine, self._bundled = engine, bundled
 
     async def open(self, tasks: Tasks) -> None:
         await super().open(tasks)
-        self._running = tasks.start(self._engine.run(), "embedded engine")
+        self._running = tasks.start(self.engine.run(), "embedded engine")
 
     async def close(self) -> None:
         self._running.cancel()
@@ -71,20 +71,20 @@ class Embedded(Compatible):
 
     def _connector(self) -> aiohttp.BaseConnector:
         # The engine promises keep-alive and closes: every second request on a used connection would fail.
-        return aiohttp.UnixConnector(str(self._engine.socket), force_close=True, limit=self._connections)
+        return aiohttp.UnixConnector(str(self.engine.socket), force_close=True, limit=self._connections)
 
     def obstacle(self) -> str | None:
-        return self._engine.reason if self._engine.state == "failed" else None
+        return self.engine.reason if self.engine.state == "failed" else None
 
     async def models(self) -> list[Model]:
-        if self._engine.state != "ready":
-            return [Model(self._engine.name)]
-        return [Model(self._engine.name, await self._context_length())]
+        if self.engine.state != "ready":
+            return [Model(self.engine.name)]
+        return [Model(self.engine.name, await self._context_length())]
 
     async def check(self, ask: Ask) -> None:
         """Counts the tokens of a long prompt, so that one that is too long is refused before the stream."""
         size = sum(len(text.encode()) for message in ask.messages for text in texts(message))
-        if size >= SAFE_BYTES and self._engine.state == "ready":
+        if size >= SAFE_BYTES and self.engine.state == "ready":
             limit = await self._context_length()
             if (prompt_tokens := await self._count(ask)) >= limit:
                 raise ContextTooLong(prompt_tokens, limit)
@@ -106,11 +106,11 @@ class Embedded(Compatible):
             return msgspec.json.decode(await answer.read(), type=kind)
 
     async def _prepared(self, ask: Ask) -> Ask:
-        """Waits for the engine; gives the bundled model what it needs to make sense, where the client is silent.
+        """Waits for the engine; gives the bundled model what it needs, where the client is silent.
 
         Without it, and without a system message, that model does not know the capital of France.
         """
-        await self._engine.ready()
+        await self.engine.ready()
         if not self._bundled:
             return ask
         generation, messages = ask.generation, ask.messages

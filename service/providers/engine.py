@@ -258,7 +258,10 @@ def model_name(model: Path) -> str:
 
 
 def socket_path() -> Path:
-    """Of a directory that does not exist yet, and short enough for a socket's address."""
+    """In a directory that does not exist yet; short enough for a socket's address.
+
+    llama.cpp knows a socket by the ending `.sock`: anything else is the name of a host.
+    """
     path = Path(tempfile.gettempdir(), f"causerie-{secrets.token_hex(8)}", "engine.sock")
     return path if len(os.fsencode(path)) <= SOCKET_PATH else Path("/tmp", *path.parts[-2:])
 

@@ -20,7 +20,7 @@ REMOTE_PATIENCE = 5.0
 
 
 class Listing(Struct, frozen=True):
-    """What was last heard of a provider; `models` is None where it does not tell, `reason` where it is live."""
+    """What was last heard of a provider; `models` None where it lists none, `reason` None where it lives."""
 
     models: list[Model] | None
     live: bool

@@ -152,7 +152,9 @@ def _file(url: str) -> Path:
     except ArgumentError:
         parsed = None
     if parsed is None or parsed.get_backend_name() != "sqlite" or parsed.database in (None, "", ":memory:"):
-        raise DatabaseError("database.url must name a SQLite file: sqlite:///relative.db, sqlite:////absolute.db.")
+        raise DatabaseError(
+            "database.url must name a SQLite file: sqlite:///relative.db, sqlite:////absolute.db."
+        )
     return Path(parsed.database).absolute()
 
 

@@ -35,7 +35,7 @@ class Turns:
         self._running: dict[Turn, asyncio.Task[None]] = {}
 
     async def start(self, ask: Ask, provider_name: str | None, record: Record) -> Turn:
-        """Starts a turn; no provider name means the service's choice. Raises `ServiceError`, and then it cost nothing."""
+        """Starts a turn; without a name the service chooses. A `ServiceError` means that it cost nothing."""
         provider = self._registry[provider_name] if provider_name else self._auto
         record.provider_asked, record.model_asked = provider.name, ask.model
         if provider is not self._auto:
@@ -53,7 +53,7 @@ class Turns:
         return turn
 
     async def close(self, patience: float) -> None:
-        """Gives the running turns some seconds to end, interrupts the others, and waits until all are settled."""
+        """Gives running turns some seconds to end, interrupts the others, and waits until all are settled."""
         if self._running:
             await asyncio.wait(self._running.values(), timeout=patience)
         for turn in self._running:

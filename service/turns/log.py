@@ -1,4 +1,4 @@
-"""The log of a turn: everything it says, in order. It only grows, it ends once, and everything else reads it."""
+"""The log of a turn: what it says, in order. It only grows, it ends once, and everything else reads it."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterator

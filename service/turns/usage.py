@@ -5,7 +5,7 @@ from service.messages import Ask, estimated_tokens
 
 
 def usage_of(ask: Ask, events: list[Event], counted: Used | None, failed: bool) -> Usage:
-    """The provider's own count, else an estimate marked as one; nothing where it failed before it said anything."""
+    """The provider's own count, else an estimate, marked; nothing where it failed before it said anything."""
     if counted:
         return counted.usage
     said = sum(len(_text(event).encode()) for event in events)

@@ -19,6 +19,8 @@ let choice = store.choice();
 /** @type {AbortController | null} the turn that is under way */
 let turn = null;
 let kept = 0;
+/** The browser breaks the stream of a page that is left, which is not a failure to be kept. */
+let leaving = false;
 
 document.documentElement.lang = language;
 for (const node of document.querySelectorAll("[data-say]")) {
@@ -46,7 +48,13 @@ find("#new").addEventListener("click", beginNewChat);
 addEventListener("keydown", (event) => {
   if (event.key === "Escape" && !event.isComposing && !find("#chooser").open) turn?.abort();
 });
-addEventListener("pagehide", keep);
+addEventListener("pagehide", () => {
+  keep();
+  leaving = true;
+});
+addEventListener("pageshow", () => {
+  leaving = false;
+});
 
 showChoice();
 showChat();
@@ -80,7 +88,7 @@ async function answerLast() {
   composer.setRunning(true);
   composer.focus();
   follower.jump();
-  announce(say("answering", { name: choice?.label ?? say("title") }));
+  announce(say("answering", { name: choice?.model ? choice.label : say("title") }));
   const body = { ...target(), messages, conversation_id: asked.id, id: store.unique() };
   await run(body, answer, own.signal, (event) => {
     if (event.type === "title") retitle(event.title);
@@ -148,9 +156,9 @@ function retitle(title) {
 }
 
 function keep() {
+  if (leaving) return;
   kept = performance.now();
-  const note = find("#not-kept");
-  note.hidden = store.keepChat(chat);
+  find("#not-kept").hidden = store.keepChat(chat);
 }
 
 async function openChooser() {

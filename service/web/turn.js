@@ -59,9 +59,12 @@ const folds = {
   message: (answer, { message }) => {
     answer.notes.push(message);
   },
-  error: (answer, { message }) => fail(answer, "failed", message),
-  auth: (answer, { message }) => fail(answer, "auth", message),
+  error: (answer, { error, message }) => fail(answer, "failed", bare(message, error)),
+  auth: (answer, { auth, message }) => fail(answer, "auth", bare(message, auth)),
 };
+
+/** The service writes `Class: text`; a reader needs the text. @param {string} message @param {string} name */
+const bare = (message, name) => String(message ?? name).replace(`${name}: `, "");
 
 /** @param {Answer} answer @param {any} event */
 export function fold(answer, event) {

@@ -9,6 +9,7 @@ import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 import aiohttp
@@ -17,7 +18,7 @@ import pytest
 from service.errors import Unavailable
 from service.providers import engine as module
 from service.providers.engine import Engine, bundled_model, cause, model_name
-from service.providers.engine_child import LISTENING
+from service.providers.engine_child import LISTENING, Parameters
 
 ROOT = Path(__file__).parents[2]
 FOREVER = {
@@ -197,21 +198,33 @@ async def test_either_sign_of_the_parent_s_death_is_enough(model: Path, tmp_path
         stdout=asyncio.subprocess.PIPE,
     )
     os.close(read)
-    socket = tmp_path / "private" / "s"
+    socket = tmp_path / "private" / "engine.sock"
     socket.parent.mkdir()
-    parameters = Engine(model, context_length=512, parallel=1, threads=1)._parameters | {
-        "socket": str(socket)
-    }
+    parameters = Parameters(
+        model=str(model),
+        name="a-model",
+        socket=str(socket),
+        key="a-key",
+        context_length=512,
+        parallel=1,
+        threads=1,
+        batch_threads=1,
+    )
     os.write(write, json.dumps(parameters).encode() + b"\n")
     assert parent.stdout and await parent.stdout.readline() == LISTENING
-    if sign == "signal":
-        parent.kill()
-    else:
-        os.close(write)
-    await parent.communicate()  # returns when the child has closed its output as well
+    signs: dict[str, Callable[[], None]] = {
+        "signal": parent.kill,
+        "end of the pipe": partial(os.close, write),
+    }
+    give, (other,) = signs.pop(sign), signs.values()
+    give()
+    try:
+        async with asyncio.timeout(20):
+            await parent.communicate()  # until the child, too, has closed its output
+    finally:
+        with suppress(ProcessLookupError):
+            other()
     assert not socket.parent.exists()
-    if sign == "signal":
-        os.close(write)
 
 
 @pytest.mark.slow

@@ -15,14 +15,15 @@ async def acknowledge(ledger: Ledger, name: str) -> None:
         ledger.open(record)
         record.ending = "done"
         await ledger.settle(record)
-        print(record.id, flush=True)  # noqa: T201
+        sys.stdout.write(f"{record.id}\n")
+        sys.stdout.flush()
 
 
 async def main() -> None:
     database = Database(f"sqlite:///{sys.argv[1]}", 0.003, Tasks())
     await database.open()
     ledger = Ledger(database)
-    ledger.open(Record(id="open"))
+    ledger.open(Record(id="left open"))
     await asyncio.gather(*(acknowledge(ledger, f"reader{number}") for number in range(20)))
 
 

@@ -3,8 +3,8 @@ import gc
 import resource
 import sqlite3
 import subprocess
-from collections.abc import AsyncGenerator, Callable, Iterator
-from contextlib import AbstractContextManager, asynccontextmanager, closing, contextmanager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,8 @@ from service.stores import writer
 from service.stores.database import Database
 from service.stores.ledger import Ledger, Record
 from service.stores.schema import records
-from service.tasks import Tasks
+from tests.stores.opened import opened
+from tests.upstream import until
 
 GOOD = {"kind": "turn", "day": date(2026, 1, 31), "user": None, "attempts": 1, "opened_at": 0.0}
 BAD: dict[str, dict[str, Any]] = {
@@ -27,18 +28,6 @@ BAD: dict[str, dict[str, Any]] = {
     "type": {"user": object()},
     "day": {"day": "yesterday"},
 }
-
-
-@asynccontextmanager
-async def served(file: Path) -> AsyncGenerator[Database, None]:
-    tasks = Tasks()
-    database = Database(f"sqlite:///{file}", 0.003, tasks)
-    await database.open()
-    try:
-        yield database
-    finally:
-        await database.close()
-        await tasks.close()
 
 
 @contextmanager
@@ -82,15 +71,8 @@ async def kept(database: Database) -> list[str]:
     return sorted(row["id"] for row in await database.read(select(records.c.id)))
 
 
-async def until(condition: Callable[[], object]) -> None:
-    """Waits for what happens soon, or never."""
-    async with asyncio.timeout(30):
-        while not condition():
-            await asyncio.sleep(0.005)
-
-
 async def outlast(trouble: AbstractContextManager[None], database: Database) -> None:
-    """During `trouble` nothing is written, lost or refused, and reading goes on; afterwards all is written."""
+    """While there is `trouble` everything waits, and can be read; afterwards everything is written."""
     ledger = Ledger(database)
     await ledger.settle(Record(id="before", ending="done"))
     with trouble:
@@ -107,14 +89,14 @@ async def outlast(trouble: AbstractContextManager[None], database: Database) -> 
 
 async def test_a_full_disk_is_outlasted(tmp_path: Path) -> None:
     with small_disk(tmp_path / "disk"):
-        async with served(tmp_path / "disk" / "causerie.db") as database:
+        async with opened(tmp_path / "disk" / "causerie.db") as database:
             await outlast(full(tmp_path / "disk"), database)
         with closing(sqlite3.connect(tmp_path / "disk" / "causerie.db")) as connection:
             assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
 
 
 async def test_a_file_that_cannot_grow_is_outlasted(file: Path) -> None:
-    async with served(file) as database:
+    async with opened(file) as database:
         await outlast(small_files(), database)
     with closing(sqlite3.connect(file)) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
@@ -128,27 +110,30 @@ async def test_another_programs_lock_is_outlasted(file: Path, monkeypatch: pytes
             yield
 
     monkeypatch.setattr("service.stores.database.BUSY_SECONDS", 0.05)
-    async with served(file) as database:
+    async with opened(file) as database:
         await outlast(locked(), database)
 
 
-async def test_what_cannot_be_written_before_the_end_fails(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_cannot_be_written_before_the_end_fails(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("service.stores.database.BUSY_SECONDS", 0.05)
     monkeypatch.setattr(writer, "CLOSE_SECONDS", 0.05)
-    async with served(file) as database:
+    async with opened(file) as database:
         with closing(sqlite3.connect(file)) as other:
             other.execute("BEGIN IMMEDIATE")
-            settled = Ledger(database).settle(Record(id="late", ending="done"))
+            late = Ledger(database).settle(Record(id="late", ending="done"))
             await database.close()
         with pytest.raises(Unavailable, match="closed before this was written"):
-            await settled
+            await late
         with pytest.raises(Unavailable, match="is closed"):
             await Ledger(database).settle(Record(id="too late", ending="done"))
 
 
 async def test_what_waits_at_the_end_is_written(file: Path) -> None:
-    async with served(file) as database:
-        settled = [Ledger(database).settle(Record(id=str(number), ending="done")) for number in range(3_000)]
+    async with opened(file) as database:
+        ledger = Ledger(database)
+        settled = [ledger.settle(Record(id=str(number), ending="done")) for number in range(3_000)]
     assert all(future.done() and future.exception() is None for future in settled)
 
 
@@ -174,7 +159,8 @@ async def test_a_bad_row_fails_alone(database: Database, bad: dict[str, Any]) ->
     before = [database.write(insert, {**GOOD, "id": f"before {number}"}) for number in range(5)]
     culprit = database.write(insert, {**GOOD, "id": "bad", **bad})
     after = [database.write(insert, {**GOOD, "id": f"after {number}"}) for number in range(5)]
-    await asyncio.gather(*before, *after)
+    async with asyncio.timeout(30):
+        await asyncio.gather(*before, *after)
     with pytest.raises(Exception, match=r".+"):
         await culprit
     assert len(await kept(database)) == 10
@@ -207,7 +193,7 @@ async def test_the_queue_is_bounded(
     monkeypatch.setattr(writer, "CAPACITY", 20)
     monkeypatch.setattr(writer, "CROWDED", 10)
     settled = [ledger.settle(Record(id=str(number), ending="done")) for number in range(21)]
-    assert database.failing == "The database is too slow: 20 rows wait to be written."
+    assert str(database.failing) == "The database is too slow: 20 rows wait to be written."
     with pytest.raises(Unavailable, match="no more can"):
         await settled.pop()
     await asyncio.gather(*settled)

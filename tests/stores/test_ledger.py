@@ -1,0 +1,222 @@
+import asyncio
+import itertools
+import random
+from collections import Counter, defaultdict
+from contextlib import aclosing
+from datetime import date, datetime, time, timedelta
+from typing import Any
+
+import msgspec
+import pytest
+from sqlalchemy import RowMapping, select
+
+from service.stores.database import PAGE, Database
+from service.stores.ledger import Ending, Ledger, Record
+from service.stores.schema import records
+from service.stores.sums import Usage
+
+TODAY = date.today()
+ORDERS = list(itertools.permutations(["open", "done", "failed"]))
+
+
+def noon(days_ago: int) -> float:
+    return datetime.combine(TODAY - timedelta(days=days_ago), time(12)).timestamp()
+
+
+async def rows(database: Database) -> list[RowMapping]:
+    return list(await database.read(select(records).order_by(records.c.id)))
+
+
+async def usage(ledger: Ledger, day: date, user: str | None = None) -> list[Usage]:
+    async with aclosing(ledger.usage(day, user)) as pages:
+        return [line async for page in pages for line in page]
+
+
+async def settle_all(ledger: Ledger, *settled: Record) -> None:
+    await asyncio.gather(*(ledger.settle(record) for record in settled))
+
+
+async def test_a_record_is_kept_as_it_was_settled(database: Database, ledger: Ledger) -> None:
+    record = Record(
+        id="turn", user="ann", request_id="r1", wire="backend", model_asked="gpt", opened_at=noon(0)
+    )
+    ledger.open(record)
+    record.provider, record.model, record.label, record.attempts = "Embedded", "smollm2", "Embedded", 2
+    record.first_token_at, record.ended_at, record.ending = noon(0) + 0.25, noon(0) + 2.5, "failed"
+    record.error, record.usage_source = "upstream_timeout", "estimate"
+    record.prompt_tokens, record.completion_tokens = 11, 5
+    await ledger.settle(record)
+    (row,) = await rows(database)
+    assert dict(row) == {**msgspec.structs.asdict(record), "day": TODAY}
+
+
+async def test_an_opening_is_what_it_was_at_that_moment(database: Database, ledger: Ledger) -> None:
+    record = Record(id="turn", user="ann")
+    ledger.open(record)
+    record.ending, record.model = "done", "later"
+    await settle_all(ledger, Record(id="other", ending="done"))
+    row = (await rows(database))[1]
+    assert (row["id"], row["user"], row["ending"], row["model"]) == ("turn", "ann", None, None)
+
+
+@pytest.mark.parametrize("apart", [False, True], ids=["in one commit", "in two"])
+@pytest.mark.parametrize("order", ORDERS, ids="-".join)
+async def test_a_turn_is_settled_once_in_whatever_order(
+    database: Database, ledger: Ledger, order: tuple[str, ...], apart: bool
+) -> None:
+    endings: list[Ending] = ["done", "failed"]
+    settlements = {ending: Record(id="turn", ending=ending, prompt_tokens=7) for ending in endings}
+    for step in order:
+        if step == "open":
+            ledger.open(Record(id="turn"))
+        else:
+            settled = ledger.settle(settlements["done" if step == "done" else "failed"])
+        if apart:
+            await settle_all(ledger, Record(id="another", ending="done"))
+    await settled
+    row = (await rows(database))[-1]
+    assert row["ending"] == next(step for step in order if step != "open")
+    assert row["prompt_tokens"] == 7
+
+
+async def test_a_record_without_an_ending_is_not_settled(ledger: Ledger) -> None:
+    with pytest.raises(ValueError, match="has no ending"):
+        ledger.settle(Record(id="turn"))
+
+
+async def test_what_was_left_open_is_interrupted_once(database: Database, ledger: Ledger) -> None:
+    ledger.open(Record(id="open"))
+    await settle_all(ledger, Record(id="settled", ending="stopped"))
+    assert [await ledger.settle_interrupted(), await ledger.settle_interrupted()] == [1, 0]
+    assert [(row["id"], row["ending"]) for row in await rows(database)] == [
+        ("open", "interrupted"),
+        ("settled", "stopped"),
+    ]
+
+
+async def test_no_odd_name_or_number_costs_the_row(database: Database, ledger: Ledger) -> None:
+    odd = Record(id="turn", user="\udcff\0Zoë\n", model_asked="m" * 2_000_000, ending="done")
+    odd.prompt_tokens, odd.completion_tokens = 2**70, -1
+    await ledger.settle(odd)
+    (row,) = await rows(database)
+    assert (row["user"], row["model_asked"]) == ("?\ufffdZoë\n", "m" * 1_000)
+    assert (row["prompt_tokens"], row["completion_tokens"]) == (None, None)
+
+
+async def test_usage_is_what_clients_read(ledger: Ledger) -> None:
+    turn = Record(
+        id="turn", user="ann", provider="Embedded", model="smollm2", label="Built in", ending="done"
+    )
+    turn.prompt_tokens, turn.completion_tokens, turn.cached_tokens, turn.usage_source = 11, 5, 4, "provider"
+    report = Record(id="report", kind="report", user="bob", model="gpt", ending="done", usage_source="client")
+    failed = Record(id="failed", model_asked="gpt", provider_asked="OpenAI", ending="failed")
+    await settle_all(ledger, turn, report, failed, Record(id="refused", ending="refused"))
+    ledger.open(Record(id="open"))
+    assert [msgspec.json.encode(line).decode() for line in await usage(ledger, TODAY)] == [
+        '{"model":"smollm2","provider":"Embedded","label":"Built in","user":"ann","prompt_tokens":11,'
+        '"completion_tokens":5,"total_tokens":16,"cached_tokens":4,"reasoning_tokens":0,"saved_tokens":0,'
+        '"usage_source":"provider"}',
+        '{"model":"gpt","provider":null,"label":null,"user":"bob","prompt_tokens":0,'
+        '"completion_tokens":0,"total_tokens":0,"cached_tokens":0,"reasoning_tokens":0,"saved_tokens":0,'
+        '"usage_source":"client","reported":true}',
+        '{"model":"gpt","provider":"OpenAI","label":null,"user":null,"prompt_tokens":0,'
+        '"completion_tokens":0,"total_tokens":0,"cached_tokens":0,"reasoning_tokens":0,"saved_tokens":0,'
+        '"usage_source":null}',
+    ]
+    assert [line.user for line in await usage(ledger, TODAY, "bob")] == ["bob"]
+    assert await usage(ledger, TODAY - timedelta(days=1)) == []
+
+
+async def test_a_turn_belongs_to_the_local_day_on_which_it_opened(ledger: Ledger) -> None:
+    midnight = datetime.combine(TODAY, time()).timestamp()
+    before = Record(
+        id="before", model="before", opened_at=midnight - 0.001, ended_at=midnight + 5, ending="done"
+    )
+    after = Record(id="after", model="after", opened_at=midnight, ending="done")
+    await settle_all(ledger, before, after)
+    assert [line.model for line in await usage(ledger, TODAY - timedelta(days=1))] == ["before"]
+    assert [line.model for line in await usage(ledger, TODAY)] == ["after"]
+    assert [day.date for day in (await ledger.stats(1, None)).days] == [TODAY.isoformat()]
+
+
+async def test_stats_of_nothing_have_every_key(ledger: Ledger) -> None:
+    zeros = dict.fromkeys(
+        ("requests", "prompt_tokens", "completion_tokens", "saved_tokens", "total_tokens"), 0
+    )
+    assert msgspec.to_builtins(await ledger.stats(30, None)) == {
+        "days": [],
+        "models": {},
+        "providers": {},
+        "users": {},
+        "totals": zeros,
+    }
+
+
+def anything(number: int, chance: random.Random) -> Record:
+    """A record as life writes them, odd ones included."""
+    return Record(
+        id=str(number),
+        kind=chance.choice(["turn", "turn", "title", "report"]),
+        user=chance.choice(["ann", "bob", "Zoë", "unknown", None]),
+        provider=chance.choice(["Embedded", "OpenAI", None]),
+        model=chance.choice(["small", "large", None]),
+        opened_at=noon(chance.randrange(40)) + number,
+        ending=chance.choice(["done", "done", "stopped", "failed", "refused"]),
+        prompt_tokens=chance.choice([None, chance.randrange(5_000)]),
+        completion_tokens=chance.choice([None, chance.randrange(900)]),
+        saved_tokens=chance.choice([None, 3]),
+    )
+
+
+Sums = defaultdict[str, Counter[str]]
+
+
+def add(sums: Sums, name: str | None, record: Record) -> None:
+    prompt, completion = record.prompt_tokens or 0, record.completion_tokens or 0
+    sums[name or "unknown"].update(
+        requests=1,
+        prompt_tokens=prompt,
+        completion_tokens=completion,
+        saved_tokens=record.saved_tokens or 0,
+        total_tokens=prompt + completion,
+    )
+
+
+def expected(counted: list[Record]) -> dict[str, Any]:
+    """The same sums, by hand."""
+    days, models, providers, users, totals = (Sums(Counter) for _ in range(5))
+    for record in counted:
+        add(days, date.fromtimestamp(record.opened_at).isoformat(), record)
+        add(models, record.model, record)
+        add(providers, record.provider, record)
+        add(users, record.user, record)
+        add(totals, "all", record)
+    listed = [{"date": name, **days[name]} for name in sorted(days)]
+    return {"days": listed, "models": models, "providers": providers, "users": users, "totals": totals["all"]}
+
+
+async def test_ten_thousand_records_add_up(ledger: Ledger) -> None:
+    chance = random.Random(2)
+    everything = [anything(number, chance) for number in range(10_000)]
+    await settle_all(ledger, *everything)
+    recent = [record for record in everything if record.opened_at >= noon(29) and record.ending != "refused"]
+    counted = [record for record in recent if record.kind != "report"]
+    for user in (None, "Zoë"):
+        stats = msgspec.to_builtins(await ledger.stats(30, user))
+        assert stats == expected([record for record in counted if user in (None, record.user)])
+        for names in (stats["models"], stats["providers"], stats["users"]):
+            totals = [counters["total_tokens"] for counters in names.values()]
+            assert totals == sorted(totals, reverse=True)
+    assert len(stats["days"]) == 30
+
+
+async def test_usage_of_a_busy_day_comes_complete_in_order_and_in_bounded_pages(ledger: Ledger) -> None:
+    number = 3 * PAGE + 10
+    order = random.Random(3).sample(range(number), number)
+    await settle_all(
+        ledger, *(Record(id=f"{n}", opened_at=noon(1) + n, model=f"{n}", ending="done") for n in order)
+    )
+    async with aclosing(ledger.usage(TODAY - timedelta(days=1), None)) as pages:
+        found = [[line.model for line in page] async for page in pages]
+    assert [len(page) for page in found] == [PAGE, PAGE, PAGE, 10]
+    assert list(itertools.chain(*found)) == [f"{n}" for n in range(number)]
