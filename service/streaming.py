@@ -93,7 +93,7 @@ class Reader:
         self._position += len(events)
         try:
             full = self._send(self._wire.encode(events))
-        except ConnectionResetError as error:
+        except Exception as error:  # a reader's trouble is his own, not the turn's
             self._live.set_exception(error)
         else:
             if full:

@@ -25,9 +25,7 @@ WITHIN = PROCESS | FRAMEWORK | VALUES
 WEB = PROCESS | REQUESTS | FRAMEWORK
 """Only these know `aiohttp.web`; a provider is a client, and knows the rest of aiohttp."""
 
-FILES = [file for file in sorted((ROOT / "service").rglob("*.py")) if file.parent != ROOT / "service"] + [
-    file for file in sorted((ROOT / "service").glob("*.py")) if file.name != "__init__.py"
-]
+FILES = [file for file in sorted((ROOT / "service").rglob("*.py")) if file != ROOT / "service/__init__.py"]
 
 
 def imported(file: Path) -> Iterator[str]:

@@ -112,7 +112,7 @@ class Compatible(Provider):
         if self._known:
             return [Model(id) for id in self._known]
         async with self._translating(), self._http.get(f"{self.url}/models", allow_redirects=False) as answer:
-            if answer.status in {404, 405, 501}:
+            if answer.status in {404, 405, 501} and not self.local:  # on a local port anything may listen
                 return None
             if answer.status != 200:
                 raise await self._refusal(answer)

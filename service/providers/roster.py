@@ -1,4 +1,4 @@
-"""Which providers there are: the operator's rows, the shipped rows, and the embedded model last."""
+"""Which providers there are: the operator's rows, the shipped rows, the embedded model."""
 
 import logging
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ def roster(settings: Settings) -> list[Provider]:
     """The providers in the order in which they are asked when a request names none."""
     rows = [_compatible(row, settings) for row in settings.providers]
     scripted = [Scripted()] if settings.scripted.enabled else []
-    return [*rows, *scripted, *_embedded(settings)]
+    return [*rows, *_embedded(settings), *scripted]
 
 
 def _compatible(row: ProviderRow, settings: Settings) -> Compatible:

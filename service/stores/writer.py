@@ -98,6 +98,7 @@ class Writer:
             if not self._waiting:
                 self._arrival.clear()
             await self._commit(self._batch)
+            self._batch = []
 
     async def close(self, running: asyncio.Task[None]) -> None:
         """Gives `running` some seconds to write what waits; what then remains fails."""

@@ -14,8 +14,9 @@ export class AnswerView {
     this.answer = answer;
     this.acts = acts;
     this.heading = element("h2", { className: "unseen" });
-    this.frame = 0;
+    this.running = answer.state === "running";
     this.thinking = false;
+    this.frame = 0;
     this.patience = element("span");
     this.waiting = element("p", { className: "waiting" }, ...guillemets(), this.patience);
     this.summary = element("summary");
@@ -45,24 +46,23 @@ export class AnswerView {
   update() {
     cancelAnimationFrame(this.frame);
     this.frame = 0;
-    const { content, state, name, notes } = this.answer;
-    const running = state === "running";
+    const { content, name, notes } = this.answer;
     this.heading.textContent = name || say("title");
-    this.node.setAttribute("aria-busy", String(running));
-    this.waiting.hidden = !running || content !== "";
+    this.node.setAttribute("aria-busy", String(this.running));
+    this.waiting.hidden = !this.running || content !== "";
     this.#think();
     this.outcome.replaceChildren(...notes.map((note) => element("p", { className: "note" }, note)));
-    if (running && content !== "") this.markup.grow(content);
+    if (content !== "") this.markup.show(content);
+    if (this.running && content !== "") this.markup.renderSoon();
     this.acts.changed();
   }
 
-  /** Shows the answer as it stays. @param {boolean} last whether it is the one that can be asked for again */
-  async finish(last) {
+  /** Nothing more comes. @param {boolean} last whether it is the answer that can be asked for again */
+  settle(last) {
+    this.running = false;
     this.update();
     this.#showOutcome(last);
     this.setLast(last);
-    if (this.answer.content !== "") await this.markup.finish(this.answer.content);
-    this.acts.changed();
   }
 
   /** @param {boolean} last */
@@ -82,8 +82,8 @@ export class AnswerView {
 
   /** Reasoning is open while it grows and folds away once, when the answer begins or ends. */
   #think() {
-    const { reasoning, content, state, seconds, status } = this.answer;
-    const thinking = state === "running" && content === "";
+    const { reasoning, content, seconds, status } = this.answer;
+    const thinking = this.running && content === "";
     if (reasoning === "") return;
     if (this.thoughts.hidden || (!thinking && this.thinking)) this.thoughts.open = thinking;
     this.thinking = thinking;

@@ -99,7 +99,8 @@ async function answerLast() {
   if (asked !== chat) return;
   composer.setRunning(false);
   keep();
-  await view.finish(view === transcript.last);
+  view.settle(view === transcript.last);
+  await view.markup.finish();
   announce(outcome(answer));
 }
 

@@ -13,6 +13,14 @@ const SHOWN = 40;
 /** The provider that chooses by itself. */
 export const AUTO = "AnyProvider";
 
+/** @param {Provider[]} providers @returns {Node[]} their names, and what each of them wants */
+function notReady(providers) {
+  if (!providers.length) return [];
+  const names = providers.map(({ label }) => label).join(", ");
+  const wants = providers.map(({ label, reason }) => element("li", {}, reason || label));
+  return [element("details", {}, element("summary", {}, say("notReady", { names })), element("ul", {}, ...wants))];
+}
+
 export class Chooser {
   /** @param {HTMLDialogElement} dialog @param {(choice: Choice) => void} chose */
   constructor(dialog, chose) {
@@ -34,9 +42,8 @@ export class Chooser {
   async open(providers, current) {
     const named = providers.filter(({ name }) => name !== AUTO);
     const ready = named.filter((provider) => provider.active_by_default !== false);
-    const others = named.filter((provider) => !ready.includes(provider)).map(({ label }) => label);
     this.current = current;
-    this.foot.textContent = others.length ? say("notReady", { names: others.join(", ") }) : "";
+    this.foot.replaceChildren(...notReady(named.filter((provider) => !ready.includes(provider))));
     this.filter.value = "";
     const auto = { provider: null, model: null, label: say("auto") };
     this.groups = [{ label: "", hint: say("autoHint"), note: "", choices: [auto] }];

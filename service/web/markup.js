@@ -21,27 +21,38 @@ export class Markup {
     this.blocks = [];
     this.tail = element("span", { className: "tail" });
     this.plain = true;
+    this.finished = false;
     this.timer = 0;
     /** @type {Promise<void> | null} */
     this.busy = null;
   }
 
   /** The text so far: what is new stands at the end as it is, until it is rendered. @param {string} text */
-  grow(text) {
+  show(text) {
     this.text = text;
     this.#showTail();
-    if (!this.busy && !this.timer) this.timer = window.setTimeout(() => this.#render(), PAUSE);
   }
 
-  /** The whole text, after which nothing comes. @param {string} text @returns {Promise<void>} */
-  async finish(text) {
-    this.text = text;
-    await this.busy;
+  renderSoon() {
+    if (!this.busy && !this.timer) this.#wait(PAUSE);
+  }
+
+  /** Renders the whole text, after which nothing comes. @returns {Promise<void>} */
+  async finish() {
+    this.finished = true;
     clearTimeout(this.timer);
-    this.timer = -1;
-    if (this.shown !== text) await this.#render();
-    if (this.shown === text) this.tail.remove();
+    await this.busy;
+    if (this.shown !== this.text) await this.#render();
+    if (this.shown === this.text) this.tail.remove();
     for (const scroller of this.place.querySelectorAll("pre, .table")) reachable(scroller);
+  }
+
+  /** @param {number} pause */
+  #wait(pause) {
+    this.timer = window.setTimeout(() => {
+      this.timer = 0;
+      if (this.text !== this.shown) this.#render();
+    }, pause);
   }
 
   #render() {
@@ -57,17 +68,11 @@ export class Markup {
       this.shown = text;
       this.plain = false;
     } catch {
-      this.plain = true;
       // The words matter more than their looks: they stay as plain text, and the next call tries again.
+      this.plain = true;
     }
     this.#showTail();
-    const pause = Math.max(PAUSE, 4 * (performance.now() - started));
-    if (this.timer >= 0) this.timer = window.setTimeout(() => this.#again(), pause);
-  }
-
-  #again() {
-    this.timer = 0;
-    if (this.text !== this.shown) this.#render();
+    if (!this.finished) this.#wait(Math.max(PAUSE, 4 * (performance.now() - started)));
   }
 
   /** Blocks that did not change stay as they are: a selection in them, a scrolled table, a focused button. */
@@ -95,7 +100,7 @@ export class Markup {
 /** @param {Element} place @returns {Element} the innermost block at the end of it */
 function lastLine(place) {
   let end = place;
-  while (end.lastElementChild?.matches("p, ul, ol, li, blockquote, figure, pre, code, h3, h4, h5, h6")) {
+  while (end.lastElementChild?.matches("p, ul, ol, li, blockquote, figure, pre, pre > code, h3, h4, h5, h6")) {
     end = end.lastElementChild;
   }
   return end;

@@ -12,7 +12,7 @@ export class Refused extends Error {
   }
 }
 
-/** @typedef {{name: string, label: string, live?: number, active_by_default?: boolean}} Provider */
+/** @typedef {{name: string, label: string, live?: number, active_by_default?: boolean, reason?: string | null}} Provider */
 /** @typedef {{id: string, label?: string, default?: boolean}} Model */
 
 /** @returns {Promise<Provider[]>} */

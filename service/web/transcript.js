@@ -24,8 +24,9 @@ export class Transcript {
       if (message.role === "user") this.ask(message.content);
       else views.unshift(this.answer(message));
     }
+    for (const view of views) view.settle(view === this.last);
     for (const view of views) {
-      if (view.node.isConnected) await view.finish(view === this.last);
+      if (view.node.isConnected) await view.markup.finish();
     }
   }
 
@@ -41,7 +42,6 @@ export class Transcript {
     this.last = new AnswerView(answer, this.acts);
     this.place.append(this.last.node);
     this.last.update();
-    if (answer.content) this.last.markup.grow(answer.content);
     return this.last;
   }
 

@@ -52,11 +52,16 @@ export class Welcome {
   async look() {
     try {
       this.providers = await providers();
-      this.state.textContent = described(this.providers);
+      this.#describe(described(this.providers));
     } catch {
-      this.state.textContent = say("unreachable");
+      this.#describe(say("unreachable"));
     }
     this.#showPrompts();
+  }
+
+  /** Screen readers hear what changes, and only that. @param {string} text */
+  #describe(text) {
+    if (this.state.textContent !== text) this.state.textContent = text;
   }
 
   #showPrompts() {

@@ -7,10 +7,10 @@ from service.tasks import Tasks
 
 
 @asynccontextmanager
-async def opened(file: Path) -> AsyncGenerator[Database, None]:
+async def opened(file: Path, linger: float = 0.003) -> AsyncGenerator[Database, None]:
     """The database in `file`, as a service opens and closes it."""
     tasks = Tasks()
-    database = Database(f"sqlite:///{file}", 0.003, tasks)
+    database = Database(f"sqlite:///{file}", linger, tasks)
     await database.open()
     try:
         yield database

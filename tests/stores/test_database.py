@@ -134,7 +134,7 @@ async def test_the_file_is_whole_by_itself_after_the_end(file: Path) -> None:
 
 async def test_reading_neither_waits_for_a_writer_nor_writes(database: Database, file: Path) -> None:
     with closing(sqlite3.connect(file)) as other:
-        other.execute("BEGIN IMMEDIATE")
+        other.execute("BEGIN EXCLUSIVE")
         assert await database.read(select(records)) == []
     with pytest.raises(DatabaseError, match="readonly"):
         await database.read(records.delete())

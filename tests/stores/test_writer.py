@@ -143,6 +143,16 @@ async def test_what_comes_together_is_one_commit(database: Database, ledger: Led
     assert len(await kept(database)) == 500
 
 
+async def test_a_row_waits_a_moment_for_company(file: Path) -> None:
+    async with opened(file, linger=0.5) as database:
+        ledger = Ledger(database)
+        for number in range(4):
+            settled = ledger.settle(Record(id=str(number), ending="done"))
+            await asyncio.sleep(0.01)
+        await settled
+        assert database.commits == 1
+
+
 async def test_what_comes_during_a_commit_is_one_commit(database: Database, ledger: Ledger) -> None:
     async def settle(reader: int) -> None:
         for number in range(20):
@@ -173,8 +183,8 @@ async def test_a_failed_row_that_nobody_awaits_is_logged_once(
     complaints: list[object] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
     database.write(database.insert(records), {**GOOD, "id": "bad", "user": "canary", "kind": None})
-    await database.write(database.insert(records), {**GOOD, "id": "good"})
     await until(lambda: caplog.messages)
+    await database.write(database.insert(records), {**GOOD, "id": "good"})
     gc.collect()
     assert complaints == []
     assert caplog.messages == ["the database refused a row: NOT NULL constraint failed: records.kind"]

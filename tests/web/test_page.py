@@ -140,9 +140,11 @@ async def test_stop_reaches_the_provider_and_keeps_what_came(
 async def test_an_error_stands_where_the_answer_would_and_can_be_retried(
     visit: Visit, upstream: Upstream
 ) -> None:
-    upstream.enqueue((Say("Half of it"), ErrorChunk("The model stumbled.")))
+    gate = asyncio.Event()
+    upstream.enqueue((Say("Half of it"), Gate(gate), ErrorChunk("The model stumbled.")))
     await visit.ask("Try")
     await visit.says("Half of it")
+    gate.set()
     await expect(visit.answer.locator(".failure")).to_contain_text("The model stumbled.")
     await visit.page.get_by_role("button", name="Try again").click()
     await visit.says("Hello from the upstream.")

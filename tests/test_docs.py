@@ -1,0 +1,62 @@
+"""The documents tell the truth: their commands are run, their links lead somewhere."""
+
+import asyncio
+import os
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.serving import events, kinds, serving, text
+
+ROOT = Path(__file__).parent.parent
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+BLOCK = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\]\((?!https?:)([^)#]+)")
+
+
+def commands(word: str) -> list[str]:
+    """The shell blocks of all documents that begin with a word."""
+    blocks = [block for file in DOCUMENTS for block in BLOCK.findall(file.read_text())]
+    return [block for block in blocks if block.startswith(word)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", commands("curl"))
+async def test_what_curl_is_told_to_ask_is_answered(tmp_path: Path, command: str) -> None:
+    async with serving(tmp_path, CAUSERIE_EMBEDDED_ENABLED="true") as service:
+        told = command.replace("http://127.0.0.1:8080", service.url).replace("curl", "curl --silent --show-error")
+        process = await asyncio.create_subprocess_shell(told, stdout=asyncio.subprocess.PIPE)
+        output, _ = await process.communicate()
+        assert process.returncode == 0
+        assert kinds(events(output)) == ["provider", "content", "finish", "usage"]
+        assert "Paris" in text(events(output))
+
+
+async def test_the_check_command_prints_the_settings(tmp_path: Path) -> None:
+    (command,) = commands(".venv/bin/python")
+    environment = os.environ | {"OPENAI_API_KEY": "sk-canary", "XDG_STATE_HOME": str(tmp_path)}
+    process = await asyncio.create_subprocess_shell(
+        command.replace(".venv/bin/python", sys.executable),
+        cwd=ROOT,
+        env=environment,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    output, _ = await process.communicate()
+    assert process.returncode == 0
+    assert b"port = 8080" in output
+    assert b"sk-canary" not in output
+
+
+@pytest.mark.parametrize("file", DOCUMENTS, ids=lambda file: file.name)
+def test_links_lead_somewhere(file: Path) -> None:
+    missing = [link for link in LINK.findall(file.read_text()) if not (file.parent / link).exists()]
+    assert not missing
+
+
+def test_the_readme_names_every_target_it_needs() -> None:
+    targets = re.findall(r"^make (\w+)", (ROOT / "README.md").read_text(), re.MULTILINE)
+    assert targets == ["run", "test"]
+    makefile = (ROOT / "Makefile").read_text()
+    assert all(f"\n{target}:" in makefile for target in targets)
