@@ -51,9 +51,7 @@ class Service:
             assert answer.status == 200, await answer.text()
             return events(await answer.read())
 
-    def asking(
-        self, prompt: str = "Hello", headers: Mapping[str, str] | None = None, **body: Any
-    ) -> Any:
+    def asking(self, prompt: str = "Hello", headers: Mapping[str, str] | None = None, **body: Any) -> Any:
         """The open response of a conversation, as a context manager."""
         body.setdefault("messages", [{"role": "user", "content": prompt}])
         return self.http.post(self.url + CONVERSATION, json=body, headers=headers)
@@ -61,7 +59,11 @@ class Service:
     async def records(self) -> list[Json]:
         """What the ledger has of today."""
         async with self.http.get(f"{self.url}/backend-api/v2/usage/{date.today()}") as answer:
-            return [json.loads(line) for line in (await answer.text()).splitlines()] if answer.status == 200 else []
+            return (
+                [json.loads(line) for line in (await answer.text()).splitlines()]
+                if answer.status == 200
+                else []
+            )
 
 
 def events(stream: bytes) -> list[Json]:

@@ -26,7 +26,9 @@ def commands(word: str) -> list[str]:
 @pytest.mark.parametrize("command", commands("curl"))
 async def test_what_curl_is_told_to_ask_is_answered(tmp_path: Path, command: str) -> None:
     async with serving(tmp_path, CAUSERIE_EMBEDDED_ENABLED="true") as service:
-        told = command.replace("http://127.0.0.1:8080", service.url).replace("curl", "curl --silent --show-error")
+        told = command.replace("http://127.0.0.1:8080", service.url).replace(
+            "curl", "curl --silent --show-error"
+        )
         process = await asyncio.create_subprocess_shell(told, stdout=asyncio.subprocess.PIPE)
         output, _ = await process.communicate()
         assert process.returncode == 0

@@ -134,7 +134,8 @@ async def test_the_slow_parser_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("variable", "value"), [("CAUSERIE_PROT", "9000"), ("CAUSERIE_PORT", "many"), ("CAUSERIE_CONFIG", "/none.toml")]
+    ("variable", "value"),
+    [("CAUSERIE_PROT", "9000"), ("CAUSERIE_PORT", "many"), ("CAUSERIE_CONFIG", "/none.toml")],
 )
 async def test_settings_that_make_no_sense_are_named(tmp_path: Path, variable: str, value: str) -> None:
     said = await refusal(tmp_path, **{variable: value})

@@ -15,7 +15,9 @@ from tests.upstream import Done, Finish, Gate, Say, Silent, Split, Stall, Upstre
 
 async def test_each_piece_arrives_before_the_next_is_said(service: Service, upstream: Upstream) -> None:
     gates = [asyncio.Event() for _ in range(3)]
-    upstream.script(Say("a"), Gate(gates[0]), Say("b"), Gate(gates[1]), Say("c"), Gate(gates[2]), Finish(), Done())
+    upstream.script(
+        Say("a"), Gate(gates[0]), Say("b"), Gate(gates[1]), Say("c"), Gate(gates[2]), Finish(), Done()
+    )
     async with service.asking() as answer:
         for letter, gate in zip("abc", gates, strict=True):
             frame = b""
@@ -39,9 +41,10 @@ async def test_silence_is_broken_by_comments_before_the_first_token_too(
     tmp_path: Path, upstream: Upstream
 ) -> None:
     upstream.script(Silent())
-    async with serving(
-        tmp_path, ROW.format(url=upstream.url), CAUSERIE_STREAM_HEARTBEAT="0.05"
-    ) as service, service.asking() as answer:
+    async with (
+        serving(tmp_path, ROW.format(url=upstream.url), CAUSERIE_STREAM_HEARTBEAT="0.05") as service,
+        service.asking() as answer,
+    ):
         frames = [await asyncio.wait_for(answer.content.readuntil(b"\n\n"), 5) for _ in range(4)]
         assert frames[0].startswith(b"event: provider")
         assert frames[1:] == [b": ping\n\n"] * 3
@@ -50,9 +53,10 @@ async def test_silence_is_broken_by_comments_before_the_first_token_too(
 async def test_json_lines_have_no_comments(tmp_path: Path, upstream: Upstream) -> None:
     gate = asyncio.Event()
     upstream.script(Gate(gate), Say("x"), Finish(), Done())
-    async with serving(
-        tmp_path, ROW.format(url=upstream.url), CAUSERIE_STREAM_HEARTBEAT="0.02"
-    ) as service, service.asking(headers={"x_user": "old"}) as answer:
+    async with (
+        serving(tmp_path, ROW.format(url=upstream.url), CAUSERIE_STREAM_HEARTBEAT="0.02") as service,
+        service.asking(headers={"x_user": "old"}) as answer,
+    ):
         await answer.content.readline()
         await asyncio.sleep(0.1)
         gate.set()

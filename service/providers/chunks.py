@@ -81,11 +81,12 @@ class Chunks:
         self._thinking = False
         self._finish: str | None = None
         self._skipped = 0
+        self._error: ServiceError | None = None
         self.done = False
         """The upstream said that nothing follows."""
 
     def events(self, payloads: list[bytes]) -> list[Event]:
-        """The events of these payloads; a payload that is no chunk is skipped. Raises `ProviderError`."""
+        """The events of these payloads; a payload that is no chunk is skipped."""
         events: list[Event] = []
         for payload in payloads:
             if payload == b"[DONE]":
@@ -96,20 +97,23 @@ class Chunks:
             except (msgspec.DecodeError, UnicodeDecodeError):
                 self._skipped += 1
                 continue
+            if chunk.error is not None:
+                self._error, self.done = translated(chunk.error, self._label), True
+                break
             self._translate(chunk, events)
         return events
 
     def end(self) -> list[Event]:
-        """What is left to say when the stream is over; raises `ProviderError` if it broke off."""
+        """What is left to say when the stream is over; raises `ServiceError` if it failed or broke off."""
         if self._skipped:
             log.warning("%s sent %d lines that are no chunks; they were skipped", self._label, self._skipped)
+        if self._error:
+            raise self._error
         if self._finish is None and not self.done:
             raise ProviderError(self._broken)
         return [*self._thought(), Finished(Finish(self._finish or "stop"))]
 
     def _translate(self, chunk: _Chunk, events: list[Event]) -> None:
-        if chunk.error is not None:
-            raise translated(chunk.error, self._label)
         if chunk.model and not self._named:
             self._named = True
             if chunk.model != self._asked:

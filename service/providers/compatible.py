@@ -154,9 +154,8 @@ class Compatible(Provider):
         async for data in answer.content.iter_any():
             if events := chunks.events(frames.feed(data)):
                 append(events)
-                if (
-                    now := time()
-                ) > due:  # to move a timer costs as much as a token, so it is done now and then
+                now = time()
+                if now > due:  # to move a timer costs as much as a token, so it is done now and then
                     deadline.reschedule(now + idle)
                     due = now + idle / 20
             if chunks.done:

@@ -10,7 +10,24 @@ from sqlalchemy import select
 from service.stores.schema import records
 from tests.conftest import ROW
 from tests.serving import Json, Service, events, kinds, serving, text
-from tests.upstream import Close, Cut, Done, ErrorChunk, Finish, Gate, Raw, Reset, Say, Silent, Stall, Status, Step, Upstream, Usage, until
+from tests.upstream import (
+    Close,
+    Cut,
+    Done,
+    ErrorChunk,
+    Finish,
+    Gate,
+    Raw,
+    Reset,
+    Say,
+    Silent,
+    Stall,
+    Status,
+    Step,
+    Upstream,
+    Usage,
+    until,
+)
 
 
 async def books(service: Service) -> list[Json]:

@@ -8,7 +8,9 @@ from tests.serving import CONVERSATION, serving, text
 from tests.upstream import Upstream, until
 
 
-async def test_the_answer_arrives_unrecorded_and_is_recorded_later(tmp_path: Path, upstream: Upstream) -> None:
+async def test_the_answer_arrives_unrecorded_and_is_recorded_later(
+    tmp_path: Path, upstream: Upstream
+) -> None:
     async with serving(
         tmp_path, ROW.format(url=upstream.url), CAUSERIE_DATABASE_SETTLE_TIMEOUT="0.2"
     ) as service:
