@@ -22,10 +22,12 @@ from service.providers.roster import roster
 from service.routes import Route, mount
 from service.settings import Settings
 from service.stores.database import Database
+from service.stores.journal import Journal
 from service.stores.ledger import Ledger
 from service.tasks import Tasks
 from service.telemetry import Metrics
 from service.turns.admission import Turns
+from service.turns.books import Books
 
 GROUPS = (Pages, Catalog, Conversations, Accounts, Rendering, Operations)
 
@@ -52,7 +54,8 @@ def assemble(settings: Settings) -> Context:
         roster(settings), metrics, refresh=upstream.models_refresh, probe_timeout=upstream.probe_timeout
     )
     auto = Auto(registry, settings.default_model or None)
-    turns = Turns(registry, auto, database, ledger, tasks, metrics, settings.database.settle_timeout)
+    books = Books(database, ledger, Journal(database), settings.database.settle_timeout)
+    turns = Turns(registry, auto, ledger, books, tasks, metrics, settings.stream.keep)
     return Context(settings, tasks, metrics, database, ledger, registry, auto, turns, time.time())
 
 
@@ -68,7 +71,7 @@ async def _running(app: web.Application) -> AsyncIterator[None]:
     context = app[CONTEXT]
     await context.database.open()
     try:
-        await context.ledger.settle_interrupted()
+        await context.turns.open()
         await context.registry.open(context.tasks)
         yield
         await context.registry.close()

@@ -4,7 +4,8 @@ ServiceError
 ├── BadRequest            400  invalid_request_error
 │   ├── ContextTooLong    400  context_length_exceeded
 │   ├── TooLarge          413  request_too_large
-│   └── UnsupportedMedia  415  unsupported_media_type
+│   ├── UnsupportedMedia  415  unsupported_media_type
+│   └── KeyReused         422  idempotency_key_reused
 ├── Forbidden             403  permission_error
 ├── NotFound              404  not_found_error
 │   ├── ProviderNotFound  404  provider_not_found
@@ -70,6 +71,16 @@ class TooLarge(BadRequest):
 
 class UnsupportedMedia(BadRequest):
     status, code = 415, "unsupported_media_type"
+
+
+class KeyReused(BadRequest):
+    status, code = 422, "idempotency_key_reused"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This Idempotency-Key was used with another request. Send the same body again, or another key.",
+            "idempotency-key",
+        )
 
 
 class Forbidden(ServiceError):

@@ -52,16 +52,18 @@ class Ask(Struct, frozen=True, kw_only=True):
 
 
 def tidied(messages: list[Message]) -> list[Message]:
-    """The messages as a provider may see them: bare text parts typed, empty ones and repeated answers left out.
+    """The messages as a provider may see them: bare texts typed, empty ones and repeated answers left out.
 
-    Web clients send an empty array after an upload, and an answer twice after a variant. Raises `BadRequest`.
+    Web clients send an empty array after an upload, and an answer twice after a variant. A tool may answer
+    with nothing, and a call is not left out, for its answer follows. Raises `BadRequest`.
     """
     kept: list[Message] = []
     for index, message in enumerate(messages):
         _check(message, f"messages[{index}].content")
         tidy = _tidy(message)
-        again = tidy.role == "assistant" and kept and kept[-1].role == "assistant"
-        if (tidy.content or tidy.tool_calls) and not again:
+        says_something = tidy.content or tidy.tool_calls or tidy.role == "tool"
+        again = kept and kept[-1].role == tidy.role == "assistant" and not tidy.tool_calls
+        if says_something and not again:
             kept.append(tidy)
     if not kept:
         raise BadRequest('There is nothing to answer: send "messages" with some text in them.', "messages")
@@ -76,7 +78,7 @@ def _tidy(message: Message) -> Message:
 
 
 def _typed(part: Part) -> Part | None:
-    """A part with a `type` stands as it is; a bare `text` becomes a text part; what is empty or unknown goes."""
+    """A part with a `type` stands as it is, a bare `text` becomes a text part; the empty and unknown go."""
     if "type" in part:
         return None if part.get("type") == "text" and not part.get("text") else part
     text = part.get("text")
@@ -99,5 +101,5 @@ def texts(message: Message) -> Iterator[str]:
 
 
 def estimated_tokens(messages: list[Message]) -> int:
-    """Tokens of a prompt where nobody counted: four bytes a token and four for each message (contract 4.5)."""
+    """Tokens of a prompt that nobody counted: one for four bytes, and four for each message."""
     return 1 + sum(4 + sum(len(text.encode()) for text in texts(message)) // 4 for message in messages)

@@ -46,6 +46,8 @@ def document(table: Mapping[str, Route]) -> dict[str, Any]:
     schemas, components = msgspec.json.schema_components(
         [*kinds, Error], ref_template="#/components/schemas/{name}"
     )
+    for schema in components.values():
+        schema["description"] = " ".join(schema.get("description", "").split())
     by_kind = {repr(kind): schema for kind, schema in zip(kinds, schemas, strict=False)}
     paths: dict[str, dict[str, Any]] = {path: {} for path in table}
     for path, method, handler, signature in endpoints:

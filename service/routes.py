@@ -6,7 +6,8 @@ and `record`; what it returns is encoded. So handlers can be called without HTTP
 
 import asyncio
 import inspect
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from contextlib import aclosing
 from typing import Any, TypedDict, TypeVar, get_type_hints
 
 import msgspec
@@ -45,7 +46,7 @@ class Html(Text):
 class Lines(msgspec.Struct, frozen=True):
     """Rows that are sent as they come, each as JSON on a line of its own."""
 
-    pages: AsyncIterator[Sequence[Any]]
+    pages: AsyncGenerator[Sequence[Any], None]
 
 
 File = web.FileResponse
@@ -146,9 +147,11 @@ def decoded(data: bytes, decoder: msgspec.json.Decoder[Any]) -> Any:
     except msgspec.ValidationError as error:
         what, _, path = str(error).partition(" - at `")
         path = path.rstrip("`") or "$"
-        raise BadRequest(f"{what} at {path} of the JSON body.", path) from error
+        raise BadRequest(
+            f"{what} at {path} of the JSON body. GET /openapi.json describes it.", path
+        ) from error
     except RecursionError as error:
-        raise BadRequest("The JSON body is nested too deeply.") from error
+        raise BadRequest("The JSON body is nested too deeply. Send it flatter.") from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise BadRequest(f"Invalid JSON data: {error}. Send one JSON object in UTF-8.") from error
 
@@ -166,7 +169,7 @@ async def _read(request: web.Request, settings: Settings) -> bytes:
     """The body, within the limits on its size and on the time it may take."""
     limit = settings.server.body_limit
     too_large = TooLarge(f"The body is larger than the limit of {limit} bytes. Send less.")
-    if request.headers.get("Content-Encoding", "identity") != "identity":
+    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise UnsupportedMedia("Compressed bodies are not accepted. Send it without Content-Encoding.")
     if request.content_type.startswith("multipart/"):
         raise UnsupportedMedia("Multipart bodies are not accepted here. Send JSON.")
@@ -196,7 +199,7 @@ async def _response(request: web.Request, answer: Any, settings: Settings) -> we
         case Stream():
             return await streamed(request, answer, settings.stream)
         case Lines():
-            return await _lines(request, answer)
+            return await _lines(request, answer, settings.stream.write_timeout)
         case File():
             return answer
         case Text():
@@ -205,11 +208,17 @@ async def _response(request: web.Request, answer: Any, settings: Settings) -> we
             return web.Response(body=msgspec.json.encode(answer), content_type="application/json")
 
 
-async def _lines(request: web.Request, lines: Lines) -> web.StreamResponse:
+async def _lines(request: web.Request, lines: Lines, patience: float) -> web.StreamResponse:
     """A page at a time, so that any number of rows takes the memory of one page."""
     response = web.StreamResponse(headers={"Content-Type": "text/plain; charset=utf-8"})
     request[STARTED] = True
-    await response.prepare(request)
-    async for page in lines.pages:
-        await response.write(b"".join(msgspec.json.encode(row) + b"\n" for row in page))
+    try:
+        await response.prepare(request)
+        async with aclosing(lines.pages) as pages:
+            async for page in pages:
+                async with asyncio.timeout(patience):
+                    await response.write(b"".join(msgspec.json.encode(row) + b"\n" for row in page))
+    except (ConnectionResetError, TimeoutError):  # whoever leaves, or does not read, loses his connection
+        if request.transport:
+            request.transport.abort()
     return response

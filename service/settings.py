@@ -101,6 +101,8 @@ class Server(Section, frozen=True):
 class Stream(Section, frozen=True):
     heartbeat: Seconds
     write_timeout: Seconds
+    grace: Seconds
+    keep: Seconds
 
 
 class Embedded(Section, frozen=True):

@@ -10,7 +10,7 @@ from service.context import STARTED
 from service.events import Batch
 from service.settings import Stream as Limits
 from service.turns.log import Log
-from service.turns.turn import Turn
+from service.turns.admission import Found
 from service.wire import Wire
 
 PIECE = 256
@@ -20,7 +20,7 @@ PIECE = 256
 class Stream(Struct, frozen=True):
     """What a handler returns to have a turn followed in a wire's format."""
 
-    turn: Turn
+    turn: Found
     wire: Wire
 
 
@@ -75,7 +75,7 @@ class Reader:
             while batch := self._log.events[self._position : self._position + PIECE]:
                 self._position += len(batch)
                 await self._drained(self._send(self._wire.encode(batch)))
-            if self._log.ended:
+            if self._log.ended or self._log.dismissed:
                 return
             self._live = self._loop.create_future()
             try:

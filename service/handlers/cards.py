@@ -4,7 +4,6 @@ from msgspec import Struct
 
 from service.context import VERSION
 from service.providers.provider import Model, Provider
-from service.providers.registry import Listing
 
 
 class Version(Struct):
@@ -71,10 +70,6 @@ class Health(Struct):
     status: str
     url: str | None
     quota: None = None
-
-    @classmethod
-    def of(cls, provider: Provider, listing: Listing) -> "Health":
-        return cls(listing.live, listing.reason or "ok", provider.url)
 
 
 class Status(Struct):

@@ -54,12 +54,7 @@ class Catalog:
     @anyone
     async def providers(self) -> list[Offer]:
         """The providers, the service's own choice first; what cannot answer now says why."""
-        listings = [(provider, self._registry.listing(provider.name)) for provider in self._registry]
-        live = sum(listing.live for _, listing in listings)
-        return [
-            Offer.of(self._auto, live, None if live else "No provider is live."),
-            *(Offer.of(provider, int(listing.live), listing.reason) for provider, listing in listings),
-        ]
+        return self._offers()
 
     @anyone
     async def models(self, query: Format, headers: Mapping[str, str]) -> dict[str, list[str]] | list[Any]:
@@ -110,8 +105,10 @@ class Catalog:
     @anyone
     async def health(self, provider: str) -> Health:
         """Whether a provider answered when it was last asked; nobody is asked now."""
-        chosen = self._registry[provider]
-        return Health.of(chosen, self._registry.listing(chosen.name))
+        for offer in self._offers():
+            if provider in {offer.name, offer.label}:
+                return Health(bool(offer.live), offer.reason or "ok", offer.url)
+        raise ProviderNotFound(provider)
 
     @anyone
     async def public_key(self) -> dict[str, str]:
@@ -125,6 +122,14 @@ class Catalog:
             Provided(provider.name, provider.label, provider.url, [model.id for model in models])
             for provider, models in self._known()
             if self._registry.listing(provider.name).live
+        ]
+
+    def _offers(self) -> list[Offer]:
+        listings = [(provider, self._registry.listing(provider.name)) for provider in self._registry]
+        live = sum(listing.live for _, listing in listings)
+        return [
+            Offer.of(self._auto, live, None if live else "No provider is live."),
+            *(Offer.of(provider, int(listing.live), listing.reason) for provider, listing in listings),
         ]
 
     def _known(self) -> Iterator[tuple[Provider, list[Model]]]:

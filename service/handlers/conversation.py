@@ -2,23 +2,26 @@
 
 from collections.abc import Mapping
 
+from msgspec import field
+
 from service.context import Context
 from service.handlers.headers import legacy, wants_lines
 from service.messages import Ask, Generation, Message, tidied
 from service.routes import route, user
 from service.stores.ledger import Record
 from service.streaming import Stream
+from service.turns.turn import Terms
 from service.wire.backend import EventStream, JsonLines
 
 
 class Conversation(Generation, frozen=True, kw_only=True):
     """A question: `messages`, or a `prompt` by itself.
 
-    A `provider` or `model` of null or "" leaves the choice to the service; providers that are `ignored` are not
-    chosen. Fields that are not listed here are accepted and have no effect.
+    A `provider` or `model` of null or "" leaves the choice to the service; providers that are `ignored` are
+    not chosen. Fields that are not listed here are accepted and have no effect.
     """
 
-    messages: list[Message] = []
+    messages: list[Message] = field(default_factory=list)
     prompt: str | None = None
     provider: str | None = None
     model: str | None = None
@@ -48,10 +51,11 @@ class Conversations:
     async def converse(self, body: Conversation, headers: Mapping[str, str], record: Record) -> Stream:
         """Answers a conversation as server-sent events.
 
-        Their types are `provider`, `reasoning`, `content`, `tool_calls`, `finish` and `usage`, which comes last;
-        what fails once the stream has begun is an `error` or `auth` event. Who leaves early ends the turn.
+        Their types are `provider`, `reasoning`, `content`, `tool_calls`, `finish` and `usage`, which comes
+        last; what fails once the stream has begun is an `error` or `auth` event. Who leaves early ends the
+        turn.
         """
         record.wire = "backend"
-        turn = await self._turns.start(body.ask(), body.provider, record)
+        turn = await self._turns.start(body.ask(), body.provider, record, Terms())
         lines = wants_lines(headers) or legacy(headers, self._legacy)
         return Stream(turn, JsonLines() if lines else EventStream())

@@ -31,7 +31,10 @@ class Operations:
 
     @anyone
     async def ready(self) -> Condition:
-        """Turns can be answered and recorded; 503 says what is missing. The embedded model is not waited for."""
+        """Turns can be answered and recorded; 503 says what is missing.
+
+        The embedded model is not waited for.
+        """
         if not self._context.registry.probed.is_set():
             raise Unavailable("The local providers are still being looked for. Ask again in a moment.")
         if failing := self._context.database.failing:

@@ -14,13 +14,18 @@ PAGE = """<!doctype html>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>Causerie: the API</title>
-<link rel="icon" href="/web/icon.svg">
-<link rel="stylesheet" href="/web/reference.css">
+<link rel="icon" href="/web/mark.svg" type="image/svg+xml">
+<link rel="stylesheet" href="/web/page.css">
+<link rel="stylesheet" href="/web/markup.css">
 </head>
-<body><main>
-<h1>Causerie: the API</h1>
+<body>
+<header><h1>Causerie</h1></header>
+<main class="markup">
+<h2>The API</h2>
+<p>The same in full, for programs: <a href="/openapi.json">openapi.json</a></p>
 {body}
-</main></body>
+</main>
+</body>
 </html>
 """
 
@@ -45,12 +50,11 @@ class Reference:
 
 
 def _lines(api: Mapping[str, Any]) -> Iterator[str]:
-    """The document as Markdown."""
+    """The document as Markdown, whose headings begin at h3."""
     yield 'Every failure is JSON: `{"error": {"message", "type", "code", "param", "request_id"}}`.'
-    yield "The same in full, for programs: [/openapi.json](/openapi.json)."
     for path, operations in api["paths"].items():
         for method, operation in operations.items():
-            yield f"\n## `{method.upper()} {path}`\n"
+            yield f"\n# `{method.upper()} {path}`\n"
             yield f"{operation['summary']} {operation['description']}\n"
             for parameter in operation["parameters"]:
                 yield f"- `{parameter['name']}` in the {parameter['in']}"

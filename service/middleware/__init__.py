@@ -3,6 +3,7 @@
 from service.middleware.errors import errors
 from service.middleware.guard import guard
 from service.middleware.identity import identity
+from service.middleware.metrics import metrics
 from service.middleware.usage import usage
 
-MIDDLEWARE = (errors, guard, identity, usage)
+MIDDLEWARE = (metrics, errors, guard, identity, usage)

@@ -9,7 +9,7 @@ import msgspec
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from service.context import REQUEST_ID, STARTED
+from service.context import CONTEXT, REQUEST_ID, STARTED
 from service.errors import MethodNotAllowed, NotFound, RateLimited, ServiceError
 from service.telemetry import request_id
 
@@ -51,6 +51,16 @@ async def add_headers(request: web.Request, response: web.StreamResponse) -> Non
     response.headers.extend(HEADERS)
     if REQUEST_ID in request:
         response.headers["X-Request-ID"] = request[REQUEST_ID]
+    if origins := request.config_dict[CONTEXT].settings.server.origins:
+        _complete_cors(response, request.headers.get("Origin", ""), origins)
+
+
+def _complete_cors(response: web.StreamResponse, origin: str, origins: tuple[str, ...]) -> None:
+    """What aiohttp-cors leaves out: `Vary`, and everything where no route was found: pages read 404s too."""
+    response.headers.add("Vary", "Origin")
+    if origin in origins and "Access-Control-Allow-Origin" not in response.headers:
+        response.headers["Access-Control-Allow-Origin"] = origin
+        response.headers["Access-Control-Expose-Headers"] = "X-Turn-Id,X-Request-Id"
 
 
 def _ours(request: web.Request, error: web.HTTPException) -> ServiceError:
@@ -62,7 +72,7 @@ def _ours(request: web.Request, error: web.HTTPException) -> ServiceError:
             return MethodNotAllowed(f"{request.path} does not take {request.method}, but {allowed}.")
         case _:
             pass
-    ours = ServiceError(error.reason)
+    ours = ServiceError(error.text or error.reason)
     ours.status, ours.type, ours.code = error.status, "invalid_request_error", "invalid_request"
     return ours
 

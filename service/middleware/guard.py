@@ -35,23 +35,26 @@ async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
 
 
 def _known(host: str, bound: str, server: Server) -> bool:
-    """Names must be loopback's or the operator's; an address cannot be rebound, so any is as good as the bound one."""
+    """Names must be the loopback's or the operator's; an address cannot be rebound, so any will do."""
     name = _hostname(host)
-    if name in LOOPBACK or name == bound or name in server.hosts:
+    if name is None:
+        return False
+    if name in LOOPBACK or name == bound or name in map(_hostname, server.hosts):
         return True
     return server.open_to_network and _is_address(name)
 
 
 def _hostname(host: str) -> str | None:
+    """The name in lower case, without a port; None for what is no host."""
     try:
         return URL(f"http://{host}").host
     except ValueError:
         return None
 
 
-def _is_address(name: str | None) -> bool:
+def _is_address(name: str) -> bool:
     try:
-        ip_address(name or "")
+        ip_address(name)
     except ValueError:
         return False
     return True

@@ -9,7 +9,7 @@ from datetime import date
 from typing import Any, Literal
 
 import msgspec
-from sqlalchemy import func, select, update
+from sqlalchemy import select
 
 from service.stores.database import Database
 from service.stores.schema import records, still_open
@@ -20,6 +20,7 @@ log = logging.getLogger(__name__)
 Ending = Literal["done", "stopped", "abandoned", "failed", "timeout", "refused", "interrupted"]
 UsageSource = Literal["provider", "estimate", "client"]
 
+# What is known when a turn opens; the rest is learnt, and written, until it is settled.
 ASKED = {"id", "kind", "day", "user", "request_id", "wire", "provider_asked", "model_asked", "opened_at"}
 LONGEST = 1_000  # characters kept of a text that somebody else chose
 LARGEST = 2**63 - 1
@@ -63,9 +64,9 @@ class Ledger:
         self._database = database
         insert = database.insert(records)
         columns = (column.name for column in records.columns)
-        answered = {name: insert.excluded[name] for name in columns if name not in ASKED}
+        learnt = {name: insert.excluded[name] for name in columns if name not in ASKED}
         # One statement for both: what opens after it was settled meets a closed row, and changes nothing.
-        self._upsert = insert.on_conflict_do_update(index_elements=["id"], set_=answered, where=still_open)
+        self._upsert = insert.on_conflict_do_update(index_elements=["id"], set_=learnt, where=still_open)
 
     def open(self, record: Record) -> None:
         """Queues the row of a turn that begins; not waited for, it may be lost with the process."""
@@ -80,25 +81,21 @@ class Ledger:
             raise ValueError(f"record {record.id} has no ending")
         return self._database.write(self._upsert, _row(record))
 
-    async def settle_interrupted(self) -> int:
-        """Settles what a dead process left open; call it before the first turn. Nobody saw an `ended_at`."""
-        open_rows = select(func.count().label("number")).select_from(records).where(still_open)
-        number = int((await self._database.read(open_rows))[0]["number"])
-        if number:
-            log.warning("%d turns were interrupted by the end of the last process", number)
-            await self._database.write(update(records).where(still_open).values(ending="interrupted"), {})
-        return number
+    async def unsettled(self) -> list[Record]:
+        """What a dead process left open; ask before the first turn."""
+        rows = await self._database.read(select(records).where(still_open))
+        return [Record(**{name: row[name] for name in Record.__struct_fields__}) for row in rows]
 
     async def usage(self, day: date, user: str | None) -> AsyncGenerator[list[Usage], None]:
         """What `user`, or everybody (None), used on a local `day`: in order, in pages of up to 1000."""
         key = (records.c.opened_at, records.c.id)
-        async with aclosing(self._database.pages(used(day, user), *key)) as pages:
+        async with aclosing(self._database.pages(used(day, _storable(user)), *key)) as pages:
             async for page in pages:
                 yield [Usage.of(row) for row in page]
 
     async def stats(self, days: int, user: str | None) -> Stats:
         """What `user`, or everybody (None), used on each of the last `days` local days, today included."""
-        return added_up(await self._database.read(sums(days, user)))
+        return added_up(await self._database.read(sums(days, _storable(user))))
 
 
 def _row(record: Record) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from sqlalchemy import (
     Double,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     PrimaryKeyConstraint,
     String,
@@ -18,7 +19,7 @@ from sqlalchemy import (
     Text,
 )
 
-REVISION = "0001"
+REVISION = "0002"
 
 metadata = MetaData(naming_convention={"pk": "pk_%(table_name)s"})
 
@@ -54,6 +55,31 @@ Index("ix_records_day", records.c.day, records.c.opened_at, records.c.id)
 
 still_open = records.c.ending.is_(None)
 Index("ix_records_open", records.c.opened_at, sqlite_where=still_open, postgresql_where=still_open)
+
+turns = Table(  # what is kept to be read again; it expires
+    "turns",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("owner", Text),
+    Column("epoch", Text, nullable=False),
+    Column("opened_at", Double, nullable=False),
+    Column("idempotency_key", Text),
+    Column("digest", Text),
+    Column("ended_at", Double),
+    Column("ending", Text),
+    Column("events", LargeBinary),
+)
+
+Index("ix_turns_key", turns.c.owner, turns.c.idempotency_key)
+Index("ix_turns_ended", turns.c.ended_at)
+
+journal = Table(  # pieces of running turns' logs, from their first event on
+    "journal",
+    metadata,
+    Column("turn", Text, primary_key=True),
+    Column("first", Integer, primary_key=True, autoincrement=False),
+    Column("events", LargeBinary, nullable=False),
+)
 
 version = Table(  # Alembic's own, as Alembic makes it
     "alembic_version",

@@ -12,14 +12,18 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 WRITER = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "journal_size_limit=67108864")
 READER = ("query_only=ON",)
 
+GIVE_ACCESS = "Give the service's user write access, or set another state directory."
+FREE_SPACE = "Free some space, then start again."
 ADVICE = {
-    "not a database": "The file is no SQLite database: move it away, or restore a backup.",
-    "malformed": "The file is damaged: restore a backup.",
-    "locked": "Another program holds it locked: close that program, then start again.",
-    "full": "There is no space left: free some, then start again.",
-    "permission denied": "Give the service's user write access, or set another state directory.",
-    "readonly": "Give the service's user write access, or set another state directory.",
-    "unable to open": "Give the service's user write access, or set another state directory.",
+    "is not a database": "Move it away, or restore a backup.",
+    "is malformed": "Restore a backup.",
+    "is locked": "Close the other program that uses it, then start again.",
+    "is full": FREE_SPACE,
+    "no space left": FREE_SPACE,
+    "permission denied": GIVE_ACCESS,
+    "read-only": GIVE_ACCESS,
+    "readonly": GIVE_ACCESS,
+    "unable to open": GIVE_ACCESS,
 }
 
 
@@ -38,7 +42,7 @@ class Lock:
             holder = os.read(self._descriptor, 20).decode(errors="replace").strip()
             self.release()
             raise InUse(
-                f"process {holder or '?'} already serves it. Stop that one, or set another state directory."
+                f"process {holder or '?'} already serves it. Stop that one, or set another state directory"
             ) from None
         os.truncate(self._descriptor, 0)
         os.write(self._descriptor, f"{os.getpid()}\n".encode())

@@ -9,6 +9,7 @@ from typing import Any, Self
 
 import msgspec
 from sqlalchemy import (
+    CTE,
     ColumnElement,
     CompoundSelect,
     RowMapping,
@@ -81,12 +82,7 @@ PROMPT, COMPLETION, CACHED, REASONING, SAVED = (
 )
 MODEL = func.coalesce(records.c.model, records.c.model_asked)
 PROVIDER = func.coalesce(records.c.provider, records.c.provider_asked)
-NAMES: dict[str, ColumnElement[Any]] = {
-    "days": cast(records.c.day, Text),
-    "models": MODEL,
-    "providers": PROVIDER,
-    "users": records.c.user,
-}
+PARTS = ("days", "models", "providers", "users")
 
 
 def used(day: date, user: str | None) -> Select[Any]:
@@ -111,15 +107,26 @@ def used(day: date, user: str | None) -> Select[Any]:
 
 
 def sums(days: int, user: str | None) -> CompoundSelect[Any]:
-    """Counters by day, model, provider and user; in one query, so that the four agree with each other."""
+    """Counters by day, model, provider and user; from one scan, so that the four agree with each other."""
+    columns = (
+        cast(records.c.day, Text).label("days"),
+        MODEL.label("models"),
+        PROVIDER.label("providers"),
+        records.c.user.label("users"),
+        PROMPT.label("prompt_tokens"),
+        COMPLETION.label("completion_tokens"),
+        SAVED.label("saved_tokens"),
+        (PROMPT + COMPLETION).label("total_tokens"),
+    )
     since = date.today() - timedelta(days=days)
     counted = (records.c.day > since, records.c.kind != "report", *_settled(user))
-    return union_all(*(_counters(part).where(*counted) for part in NAMES))
+    scan = select(*columns).where(*counted).cte("counted")
+    return union_all(*(_counters(scan, part) for part in PARTS))
 
 
 def added_up(rows: Iterable[RowMapping]) -> Stats:
     """The rows of `sums` in the shape of the contract; a missing name is "unknown"."""
-    parts: dict[str, dict[str, Counters]] = {part: {} for part in NAMES}
+    parts: dict[str, dict[str, Counters]] = {part: {} for part in PARTS}
     totals = Counters()
     for row in rows:
         parts[row["part"]].setdefault(row["name"] or "unknown", Counters()).add(row)
@@ -134,17 +141,14 @@ def _settled(user: str | None) -> tuple[ColumnElement[bool], ...]:
     return settled if user is None else (*settled, records.c.user == user)
 
 
-def _counters(part: str) -> Select[Any]:
-    columns: tuple[ColumnElement[Any], ...] = (
+def _counters(scan: CTE, part: str) -> Select[Any]:
+    tokens = [name for name in Counters.__struct_fields__ if name != "requests"]
+    return select(
         literal_column(f"'{part}'").label("part"),
-        NAMES[part].label("name"),
+        scan.c[part].label("name"),
         func.count().label("requests"),
-        func.sum(PROMPT).label("prompt_tokens"),
-        func.sum(COMPLETION).label("completion_tokens"),
-        func.sum(SAVED).label("saved_tokens"),
-        func.sum(PROMPT + COMPLETION).label("total_tokens"),
-    )
-    return select(*columns).group_by(NAMES[part])
+        *(func.sum(scan.c[name]).label(name) for name in tokens),
+    ).group_by(scan.c[part])
 
 
 def _ranked(names: dict[str, Counters]) -> dict[str, Counters]:

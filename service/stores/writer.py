@@ -46,7 +46,7 @@ class Write(NamedTuple):
 class Writer:
     """Gathers rows, commits them together, and tries again for as long as the environment prevents it.
 
-    At most `CAPACITY` rows wait, some 50 MB. From half of that on it says that it is failing, so that nothing
+    At most `CAPACITY` rows wait, some 30 MB. From half of that on it says that it is failing, so that nothing
     new is begun; a row beyond it fails at once. A commit whose answer was lost is repeated: statements must
     bear that, as upserts do.
     """
@@ -97,8 +97,9 @@ class Writer:
             self._batch, self._waiting = self._waiting[:BATCH], self._waiting[BATCH:]
             if not self._waiting:
                 self._arrival.clear()
-            await self._commit(self._batch)
-            self._batch = []
+            if self._batch:
+                await self._commit(self._batch)
+                self._batch = []
 
     async def close(self, running: asyncio.Task[None]) -> None:
         """Gives `running` some seconds to write what waits; what then remains fails."""
@@ -123,7 +124,7 @@ class Writer:
                 await self._commit(batch[:middle])
                 await self._commit(batch[middle:])
                 return
-            log.error("the database refused a row: %s", cause(error))
+            log.error("The database refused a row: %s.", cause(error))
             batch[0].fail(error)
         else:
             for write in batch:
@@ -140,16 +141,20 @@ class Writer:
         try:
             await self._transact(batch)
         except Exception as error:
-            if _row_is_bad(error):
-                raise
-            if self._trouble is None:
-                log.error("the database cannot be written: %s", cause(error))
-            self._trouble = f"The database cannot be written: {cause(error)}."
-            return False
-        if self._trouble is not None:
-            log.warning("the database can be written again")
-        self._trouble = None
+            if not _row_is_bad(error):
+                self._note(f"The database cannot be written: {cause(error)}.")
+                return False
+            self._note(None)
+            raise
+        self._note(None)
         return True
+
+    def _note(self, trouble: str | None) -> None:
+        if trouble is not None and self._trouble is None:
+            log.error(trouble)
+        if trouble is None and self._trouble is not None:
+            log.warning("The database can be written again.")
+        self._trouble = trouble
 
     async def _transact(self, batch: list[Write]) -> None:
         by_statement: dict[UpdateBase, list[Mapping[str, Any]]] = {}

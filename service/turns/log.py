@@ -8,25 +8,35 @@ from typing import TypeAlias
 from service.events import Batch, Event
 
 Sink: TypeAlias = Callable[[Batch], None]
-"""Called in the tick in which events are appended, and with an empty batch when the log ends."""
+"""Called in the tick in which events are appended; with an empty batch when there is no more for it."""
 
 
 class Log:
     def __init__(self) -> None:
         self.events: list[Event] = []
         self.ended = False
+        self.dismissed = False
         self._sinks: dict[Sink, None] = {}
 
     def append(self, events: Batch) -> None:
         """Keeps the events; an event's index is its place in the log. No task wakes up for them."""
-        self.events += events
-        for sink in tuple(self._sinks):
-            sink(events)
+        if events:
+            self.events += events
+            self._tell(events)
 
     def end(self) -> None:
+        """Nothing follows any more."""
         self.ended = True
+        self._tell(())
+
+    def dismiss(self) -> None:
+        """Sends the readers away; what follows is there for those who come back."""
+        self.dismissed = True
+        self._tell(())
+
+    def _tell(self, events: Batch) -> None:
         for sink in tuple(self._sinks):
-            sink(())
+            sink(events)
 
     @contextmanager
     def attached(self, sink: Sink) -> Iterator[None]:
@@ -35,9 +45,6 @@ class Log:
             yield
         finally:
             self._sinks.pop(sink, None)
-
-    def detach(self, sink: Sink) -> None:
-        self._sinks.pop(sink, None)
 
     async def follow(self, after: int = 0) -> AsyncGenerator[Batch, None]:
         """The events from an index on, those to come included, until the log ends."""
@@ -48,7 +55,7 @@ class Log:
                 if batch := self.events[after:]:
                     after += len(batch)
                     yield batch
-                elif self.ended:
+                elif self.ended or self.dismissed:
                     return
                 else:
                     await grown.wait()

@@ -2,9 +2,13 @@
 
 import asyncio
 import logging
+import secrets
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import aclosing, contextmanager
+from typing import Literal
+
+from msgspec import Struct
 
 from service.errors import ProviderAuth, ProviderTimeout, ServiceError
 from service.events import (
@@ -20,30 +24,57 @@ from service.events import (
     Unauthorized,
     Used,
 )
-from service.messages import Ask
+from service.messages import Ask, estimated_tokens
 from service.providers.provider import Provider
-from service.stores.ledger import Ending, Ledger, Record
+from service.stores.journal import Entry
+from service.stores.ledger import Ending, Record
+from service.turns.books import Books
 from service.turns.log import Log
-from service.turns.usage import usage_of
+from service.turns.settlement import settle
 
 log = logging.getLogger(__name__)
 
 TOKENS = (Content, Reasoning, ToolCalls)
 
+OnDisconnect = Literal["cancel", "wait", "detach"]
+
+
+class Terms(Struct, frozen=True):
+    """How a turn is to be held.
+
+    `on_disconnect`: when its last reader leaves, it is cancelled, or waits `grace` seconds for one to come back,
+    or finishes by itself. An `idempotency_key` makes a repeated request with the same `digest` the same turn.
+    """
+
+    on_disconnect: OnDisconnect = "cancel"
+    grace: float = 60.0
+    idempotency_key: str | None = None
+    digest: str | None = None
+
 
 class Turn:
-    """Runs once, in a task of its own that nothing but the turn cancels; `patience` is in seconds."""
+    """Runs once, in a task of its own that nothing but the turn cancels."""
 
-    def __init__(self, ask: Ask, provider: Provider, record: Record, ledger: Ledger, patience: float) -> None:
-        self.id, self.owner = record.id, record.user
-        self.record = record
+    def __init__(self, ask: Ask, provider: Provider, record: Record, books: Books, terms: Terms) -> None:
+        self.id, self.owner, self.digest = record.id, record.user, terms.digest
+        self.epoch = secrets.token_hex(4)
+        self.record, self.terms = record, terms
         self.log = Log()
-        self._ask, self._provider = ask, provider
-        self._ledger, self._patience = ledger, patience
+        self.readers = 0
+        self.closed: asyncio.Future[bool] | None = None
+        """Its records are durable, or never will be; None until it ends."""
+        self._ask, self._provider, self._books = ask, provider, books
         self._used: Used | None = None
-        self._readers = 0
+        self._journalled = 0
         self._speaking: asyncio.Task[None] | None = None
         self._stopped: Ending | None = None
+        self._grace: asyncio.TimerHandle | None = None
+
+    def open(self) -> None:
+        """Opens its records."""
+        self.record.prompt_tokens = estimated_tokens(self._ask.messages)
+        self.record.usage_source = "estimate"
+        self._books.open(self.record, self.entry())
 
     async def run(self) -> None:
         """Asks the provider, and ends."""
@@ -67,16 +98,66 @@ class Turn:
             if self._speaking:
                 self._speaking.cancel()
 
+    async def stopped(self) -> None:
+        """Stops it, and returns when it has ended."""
+        self.stop()
+        async with aclosing(self.log.follow(len(self.log.events))) as rest:
+            async for _ in rest:
+                pass
+
+    @property
+    def ending(self) -> Ending | None:
+        return self.record.ending
+
+    def answerer(self) -> tuple[str | None, str | None]:
+        """The provider and the model that answer, by name, as far as they are known."""
+        for event in self.log.events[:3]:
+            if isinstance(event, Chosen):
+                return event.provider.name, event.provider.model
+        return self.record.provider_asked, self.record.model_asked
+
     @contextmanager
     def reading(self) -> Iterator[Log]:
-        """Held by whoever reads the answer; when the last one lets go early, the rest is not wanted."""
-        self._readers += 1
+        """Held by whoever reads the answer; when the last one lets go early, the turn's terms decide."""
+        self.readers += 1
+        if self._grace:
+            self._grace.cancel()
+            self._grace = None
         try:
             yield self.log
         finally:
-            self._readers -= 1
-            if not self._readers and not self.log.ended:
+            self.readers -= 1
+            if not self.readers and not self.log.ended and not self.log.dismissed:
+                self._left_alone()
+
+    def write_down(self) -> None:
+        """Hands the journal what was said since the last time."""
+        if self.closed is None and (events := self.log.events[self._journalled :]):
+            self._books.journal.append(self.id, self._journalled, events)
+            self._journalled += len(events)
+
+    def entry(self) -> Entry:
+        """The turn as the journal keeps it."""
+        return Entry(
+            id=self.id,
+            owner=self.owner,
+            epoch=self.epoch,
+            opened_at=self.record.opened_at,
+            idempotency_key=self.terms.idempotency_key,
+            digest=self.terms.digest,
+            ended_at=self.record.ended_at,
+            ending=self.record.ending,
+        )
+
+    def _left_alone(self) -> None:
+        match self.terms.on_disconnect:
+            case "cancel":
                 self.stop("abandoned")
+            case "wait":
+                loop = asyncio.get_running_loop()
+                self._grace = loop.call_later(self.terms.grace, self.stop, "abandoned")
+            case "detach":
+                pass
 
     async def _speak(self) -> tuple[Ending, ServiceError | None]:
         """Lets the provider speak until it is done, fails or is stopped."""
@@ -86,7 +167,7 @@ class Turn:
         try:
             await self._provider.pump(self._ask, self.append)
         except asyncio.CancelledError:
-            return self._ending(), None
+            return self._early_ending(), None
         except ServiceError as error:
             return "timeout" if isinstance(error, ProviderTimeout) else "failed", error
         except Exception:
@@ -96,43 +177,28 @@ class Turn:
             self._speaking = None
         return "done", None
 
-    def _ending(self) -> Ending:
+    def _early_ending(self) -> Ending:
         return self._stopped or "interrupted"
 
     async def _end(self, ending: Ending, error: ServiceError | None) -> None:
-        """The one ending: the last words, the record, and only when that is durable the last frame."""
+        """The one ending: the last words, the records, and only when these are durable the last frame."""
         try:
-            used = self._settle(ending, error)
-            if error or not any(type(event) is Finished for event in self.log.events[-3:]):
-                self.log.append([_last_words(ending, error)])
-            recorded = await self._recorded()
-            if error is None:
-                self.log.append([Used(used.usage, used.model, used.provider, recorded)])
+            if self._grace:
+                self._grace.cancel()
+            self.record.ended_at = time.time()
+            used = settle(self.record, self.log.events, self._used, ending, error)
+            words = [] if _has_finished(self.log.events, error) else [_last_words(ending, error)]
+            count = [used] if error is None else []
+            self.closed = self._books.close(self.record, self.entry(), [*self.log.events, *words, *count])
+            self.log.append(words)
+            recorded = await self._books.in_time(self.closed)
+            self.log.append([Used(used.usage, used.model, used.provider, recorded) for used in count])
         finally:
             self.log.end()
 
-    def _settle(self, ending: Ending, error: ServiceError | None) -> Used:
-        """Completes the record from the log."""
-        record, events = self.record, self.log.events
-        usage = usage_of(self._ask, events, self._used, error is not None)
-        record.ended_at, record.ending = time.time(), ending
-        record.error = type(error).__name__ if error else None
-        chosen = [event.provider for event in events if type(event) is Chosen]
-        if chosen:
-            record.provider, record.label, record.model = chosen[-1].name, chosen[-1].label, chosen[-1].model
-            record.attempts = len({answerer.name for answerer in chosen})
-        record.prompt_tokens, record.completion_tokens = usage.prompt_tokens, usage.completion_tokens
-        if usage.prompt_tokens_details:
-            record.cached_tokens = usage.prompt_tokens_details.cached_tokens
-        if usage.completion_tokens_details:
-            record.reasoning_tokens = usage.completion_tokens_details.reasoning_tokens
-        record.usage_source = "estimate" if usage.estimated else "provider"
-        return Used(usage, record.model, record.provider or self._provider.name)
 
-    async def _recorded(self) -> bool:
-        """Waits until the record is durable, but not for ever: the ledger goes on trying by itself."""
-        done, _ = await asyncio.wait([self._ledger.settle(self.record)], timeout=self._patience)
-        return bool(done) and not any(future.exception() for future in done)
+def _has_finished(events: list[Event], error: ServiceError | None) -> bool:
+    return error is None and any(type(event) is Finished for event in events[-3:])
 
 
 def _last_words(ending: Ending, error: ServiceError | None) -> Event:

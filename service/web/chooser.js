@@ -16,9 +16,9 @@ export const AUTO = "AnyProvider";
 /** @param {Provider[]} providers @returns {Node[]} their names, and what each of them wants */
 function notReady(providers) {
   if (!providers.length) return [];
-  const names = providers.map(({ label }) => label).join(", ");
-  const wants = providers.map(({ label, reason }) => element("li", {}, reason || label));
-  return [element("details", {}, element("summary", {}, say("notReady", { names })), element("ul", {}, ...wants))];
+  const reasons = providers.map(({ label, reason }) => element("li", {}, reason || label));
+  const summary = element("summary", {}, say("notReady", { count: providers.length }));
+  return [element("details", {}, summary, element("ul", {}, ...reasons))];
 }
 
 export class Chooser {
@@ -31,6 +31,8 @@ export class Chooser {
     this.foot = /** @type {HTMLElement} */ (dialog.querySelector("footer"));
     /** @type {Group[]} */
     this.groups = [];
+    /** @type {Choice[]} what stands in the list, in its order */
+    this.choices = [];
     this.active = 0;
     this.filter.addEventListener("input", () => this.#show());
     this.filter.addEventListener("keydown", (event) => this.#pressed(event));
@@ -96,7 +98,7 @@ export class Chooser {
 
   /** @param {Choice} choice @param {string} hint */
   #option(choice, hint) {
-    const index = this.choices?.indexOf(choice);
+    const index = this.choices.indexOf(choice);
     const properties = { role: "option", id: `option-${index}`, "aria-selected": this.#isCurrent(choice) };
     return element("div", properties, element("span", {}, choice.label), element("small", {}, hint));
   }
@@ -119,12 +121,12 @@ export class Chooser {
 
   /** @param {KeyboardEvent} event */
   #pressed(event) {
-    const count = this.choices?.length ?? 0;
-    const steps = { ArrowDown: 1, ArrowUp: -1, PageDown: 8, PageUp: -8 };
-    if (event.key in steps && count) {
-      const wanted = this.active + steps[event.key];
-      this.#activate(Math.abs(steps[event.key]) === 1 ? (wanted + count) % count : Math.min(Math.max(wanted, 0), count - 1));
-    } else if (event.key === "Enter" && !event.isComposing) this.#choose(this.active);
+    const count = this.choices.length;
+    const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+    const leap = { PageDown: 8, PageUp: -8 }[event.key];
+    if (step && count) this.#activate((this.active + step + count) % count);
+    else if (leap && count) this.#activate(Math.min(Math.max(this.active + leap, 0), count - 1));
+    else if (event.key === "Enter" && !event.isComposing) this.#choose(this.active);
     else return;
     event.preventDefault();
   }
@@ -137,7 +139,7 @@ export class Chooser {
 
   /** @param {number} index */
   #choose(index) {
-    const choice = this.choices?.[index];
+    const choice = this.choices[index];
     if (!choice) return;
     this.dialog.close();
     this.chose(choice);

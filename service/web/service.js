@@ -12,7 +12,14 @@ export class Refused extends Error {
   }
 }
 
-/** @typedef {{name: string, label: string, live?: number, active_by_default?: boolean, reason?: string | null}} Provider */
+/**
+ * @typedef {object} Provider
+ * @property {string} name
+ * @property {string} label
+ * @property {number} [live] 0: it does not answer now
+ * @property {boolean} [active_by_default] false: it cannot be chosen
+ * @property {string | null} [reason] why it cannot, and what to do
+ */
 /** @typedef {{id: string, label?: string, default?: boolean}} Model */
 
 /** @returns {Promise<Provider[]>} */

@@ -72,7 +72,7 @@ async def test_who_leaves_frees_the_model(service: Service) -> None:
     for _ in range(8):
         async with service.asking("Count from one to five hundred.") as answer:
             await answer.content.readuntil(b"event: content")
-    answer = await asyncio.wait_for(service.ask("What is the capital of France?"), 20)
+    answer = await asyncio.wait_for(service.ask("What is the capital of France?"), 90)
     assert "Paris" in text(answer)
 
 

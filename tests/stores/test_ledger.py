@@ -84,10 +84,14 @@ async def test_a_record_without_an_ending_is_not_settled(ledger: Ledger) -> None
         ledger.settle(Record(id="turn"))
 
 
-async def test_what_was_left_open_is_interrupted_once(database: Database, ledger: Ledger) -> None:
+async def test_what_was_left_open_is_found_and_settled_once(database: Database, ledger: Ledger) -> None:
     ledger.open(Record(id="open"))
     await settle_all(ledger, Record(id="settled", ending="stopped"))
-    assert [await ledger.settle_interrupted(), await ledger.settle_interrupted()] == [1, 0]
+    (left,) = await ledger.unsettled()
+    assert left.id == "open"
+    left.ending = "interrupted"
+    await ledger.settle(left)
+    assert await ledger.unsettled() == []
     assert [(row["id"], row["ending"]) for row in await rows(database)] == [
         ("open", "interrupted"),
         ("settled", "stopped"),
@@ -101,6 +105,8 @@ async def test_no_odd_name_or_number_costs_the_row(database: Database, ledger: L
     (row,) = await rows(database)
     assert (row["user"], row["model_asked"]) == ("?\ufffdZoë\n", "m" * 1_000)
     assert (row["prompt_tokens"], row["completion_tokens"]) == (None, None)
+    assert len(await usage(ledger, TODAY, odd.user)) == 1
+    assert (await ledger.stats(1, odd.user)).totals.requests == 1
 
 
 async def test_usage_is_what_clients_read(ledger: Ledger) -> None:

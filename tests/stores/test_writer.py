@@ -31,6 +31,14 @@ BAD: dict[str, dict[str, Any]] = {
 
 
 @contextmanager
+def locked(file: Path) -> Iterator[None]:
+    """Another program holds the database's lock."""
+    with closing(sqlite3.connect(file)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        yield
+
+
+@contextmanager
 def small_files() -> Iterator[None]:
     """No file of this process may grow beyond 100 kB."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -103,15 +111,9 @@ async def test_a_file_that_cannot_grow_is_outlasted(file: Path) -> None:
 
 
 async def test_another_programs_lock_is_outlasted(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    @contextmanager
-    def locked() -> Iterator[None]:
-        with closing(sqlite3.connect(file)) as other:
-            other.execute("BEGIN IMMEDIATE")
-            yield
-
     monkeypatch.setattr("service.stores.database.BUSY_SECONDS", 0.05)
     async with opened(file) as database:
-        await outlast(locked(), database)
+        await outlast(locked(file), database)
 
 
 async def test_what_cannot_be_written_before_the_end_fails(
@@ -120,8 +122,7 @@ async def test_what_cannot_be_written_before_the_end_fails(
     monkeypatch.setattr("service.stores.database.BUSY_SECONDS", 0.05)
     monkeypatch.setattr(writer, "CLOSE_SECONDS", 0.05)
     async with opened(file) as database:
-        with closing(sqlite3.connect(file)) as other:
-            other.execute("BEGIN IMMEDIATE")
+        with locked(file):
             late = Ledger(database).settle(Record(id="late", ending="done"))
             await database.close()
         with pytest.raises(Unavailable, match="closed before this was written"):
@@ -177,6 +178,16 @@ async def test_a_bad_row_fails_alone(database: Database, bad: dict[str, Any]) ->
     assert database.failing is None
 
 
+async def test_a_bad_row_does_not_keep_a_trouble_alive(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.stores.database.BUSY_SECONDS", 0.05)
+    async with opened(file) as database:
+        with locked(file):
+            bad = database.write(database.insert(records), {**GOOD, "id": "bad", "kind": None})
+            await until(lambda: database.failing)
+        await until(bad.done)
+        assert database.failing is None
+
+
 async def test_a_failed_row_that_nobody_awaits_is_logged_once(
     database: Database, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -187,7 +198,7 @@ async def test_a_failed_row_that_nobody_awaits_is_logged_once(
     await database.write(database.insert(records), {**GOOD, "id": "good"})
     gc.collect()
     assert complaints == []
-    assert caplog.messages == ["the database refused a row: NOT NULL constraint failed: records.kind"]
+    assert caplog.messages == ["The database refused a row: NOT NULL constraint failed: records.kind."]
 
 
 async def test_who_gives_up_waiting_does_not_stop_the_writing(database: Database, ledger: Ledger) -> None:

@@ -2,12 +2,9 @@
 
 import asyncio
 import re
-import shutil
-from collections.abc import AsyncGenerator
-from typing import Any
 
 import pytest
-from playwright.async_api import Browser, Page, async_playwright, expect
+from playwright.async_api import Browser, expect
 
 from tests.serving import Service
 from tests.upstream import (
@@ -24,73 +21,11 @@ from tests.upstream import (
     until,
     words,
 )
+from tests.web.visit import PHONE, Visit, opened
 
 pytestmark = pytest.mark.slow
 
-FLAGS = (
-    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
-    " --disable-component-update --disable-sync"
-)
-DESK: dict[str, Any] = {"viewport": {"width": 1100, "height": 800}, "locale": "en-GB"}
-PHONE: dict[str, Any] = {"viewport": {"width": 360, "height": 700}, "has_touch": True, "is_mobile": True}
 END = (Finish(), Usage(), Done())
-
-
-class Visit:
-    """A page that has been opened, and what went wrong in it."""
-
-    def __init__(self, page: Page, url: str) -> None:
-        self.page, self.url = page, url
-        self.wrongs: list[str] = []
-        page.on("pageerror", lambda error: self.wrongs.append(str(error)))
-        page.on(
-            "request", lambda request: self.wrongs.append(request.url) if self._strange(request.url) else None
-        )
-        page.on(
-            "console", lambda said: self.wrongs.append(said.text) if "Security Policy" in said.text else None
-        )
-        self.field = page.get_by_role("textbox", name=re.compile("Message|Сообщение"))
-        self.answer = page.locator(".answer").last
-        self.button = page.locator("#composer button")
-
-    def _strange(self, url: str) -> bool:
-        return not url.startswith((self.url, "data:", "blob:"))
-
-    async def ask(self, text: str) -> None:
-        await self.field.fill(text)
-        await self.button.click()
-
-    async def finished(self) -> None:
-        await expect(self.answer).to_have_attribute("aria-busy", "false")
-
-    async def says(self, text: str) -> None:
-        await expect(self.answer).to_contain_text(text)
-
-
-@pytest.fixture
-async def browser() -> AsyncGenerator[Browser, None]:
-    program = shutil.which("chromium")
-    if not program:
-        pytest.skip("needs Debian's chromium: apt-get install chromium")
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=program, args=FLAGS.split())
-        yield browser
-        await browser.close()
-
-
-async def opened(browser: Browser, service: Service, **options: Any) -> Visit:
-    context = await browser.new_context(**DESK | options)
-    context.set_default_timeout(10_000)
-    visit = Visit(await context.new_page(), service.url)
-    await visit.page.goto(service.url)
-    return visit
-
-
-@pytest.fixture
-async def visit(browser: Browser, service: Service) -> AsyncGenerator[Visit, None]:
-    visit = await opened(browser, service)
-    yield visit
-    assert visit.wrongs == []
 
 
 async def test_an_answer_streams_in_and_is_rendered(visit: Visit, upstream: Upstream) -> None:
@@ -336,7 +271,7 @@ async def test_without_the_renderer_the_words_are_shown_as_they_are(visit: Visit
 
 
 async def test_it_says_that_the_embedded_model_still_loads(browser: Browser, service: Service) -> None:
-    visit = await opened(browser, service)
+    visit = await opened(browser, service.url)
     loading = [{"name": "Embedded", "label": "Embedded", "live": 0, "active_by_default": True}]
     await visit.page.route("**/providers", lambda route: route.fulfill(json=loading), times=1)
     await visit.page.reload()
@@ -345,7 +280,7 @@ async def test_it_says_that_the_embedded_model_still_loads(browser: Browser, ser
 
 
 async def test_russian(browser: Browser, service: Service, upstream: Upstream) -> None:
-    visit = await opened(browser, service, locale="ru-RU")
+    visit = await opened(browser, service.url, locale="ru-RU")
     await expect(visit.page.locator("html")).to_have_attribute("lang", "ru")
     await expect(visit.page.get_by_text("О чём поговорим?")).to_be_visible()
     upstream.script(*words("Столица Франции — **Париж**."), *END)
@@ -357,7 +292,7 @@ async def test_russian(browser: Browser, service: Service, upstream: Upstream) -
 
 
 async def test_telephone(browser: Browser, service: Service, upstream: Upstream) -> None:
-    visit = await opened(browser, service, **PHONE)
+    visit = await opened(browser, service.url, **PHONE)
     wide = (
         "| a | b | c | d |\n|-|-|-|-|\n| one | two | three | four |\n\n```\n"
         + "x" * 300
@@ -373,33 +308,3 @@ async def test_telephone(browser: Browser, service: Service, upstream: Upstream)
     await visit.finished()
     assert await visit.page.evaluate("document.documentElement.scrollWidth") == 360
     assert await visit.field.evaluate("node => parseFloat(getComputedStyle(node).fontSize)") >= 16
-
-
-SHAPES = """async () => {
-    const { messages } = await import("/web/messages.js");
-    const names = (text) => (text.match(/\\{\\w+\\}/g) ?? []).sort();
-    const shape = (said) => typeof said === "string" ? names(said) : said.length ?? names(said.other);
-    return Object.values(messages).map((all) => Object.keys(all).map((key) => [key, shape(all[key])]));
-}"""
-
-
-async def test_both_languages_say_the_same_things(visit: Visit) -> None:
-    english, russian = await visit.page.evaluate(SHAPES)
-    assert english == russian
-
-
-STREAM = (
-    ': ping\r\n\r\nevent: a\ndata: {"x":\ndata: "Да"}\n\n'
-    "data:no blank\r\rid: 1\r\ndata: 2\r\n\r\n\ndata: lost"
-)
-READ = """async (text) => {
-    const { parser } = await import("/web/stream.js");
-    const read = (pieces) => pieces.flatMap(parser());
-    const cuts = [...text].map((_, cut) => [text.slice(0, cut), text.slice(cut)]);
-    return [[...text], ...cuts].map(read);
-}"""
-
-
-async def test_the_parser_survives_every_split(visit: Visit) -> None:
-    expected = ['{"x":\n"Да"}', "no blank", "2"]
-    assert await visit.page.evaluate(READ, STREAM) == [expected] * (len(STREAM) + 1)

@@ -1,0 +1,113 @@
+"""The journal: the logs of turns, piece by piece while they run, as a whole when they have ended."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from itertools import groupby
+from operator import itemgetter
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+from sqlalchemy import ColumnElement, RowMapping, delete, select
+
+from service.events import Event
+from service.stores.database import Database
+from service.stores.packing import packed, unpacked
+from service.stores.schema import journal, turns
+
+log = logging.getLogger(__name__)
+
+
+class Entry(Struct, kw_only=True):
+    """A turn as the journal knows it; times in UTC seconds since 1970.
+
+    `digest` tells whether a repeated request with the same `idempotency_key` is the same request.
+    """
+
+    id: str
+    owner: str | None
+    epoch: str
+    opened_at: float
+    idempotency_key: str | None = None
+    digest: str | None = None
+    ended_at: float | None = None
+    ending: str | None = None
+
+
+class Kept(Struct, frozen=True):
+    """A turn that has ended, with everything it said."""
+
+    entry: Entry
+    events: list[Event]
+
+
+class Journal:
+    """Keeps logs and finds them again. Rows are queued for the database's writer; nothing waits here."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        insert = database.insert(turns)
+        learnt = {name: insert.excluded[name] for name in ("epoch", "ended_at", "ending", "events")}
+        unfinished = turns.c.ended_at.is_(None)
+        # One statement for both, as in the ledger: what opens after it has ended changes nothing.
+        self._turn = insert.on_conflict_do_update(index_elements=["id"], set_=learnt, where=unfinished)
+        self._piece = database.insert(journal).on_conflict_do_nothing(index_elements=["turn", "first"])
+
+    def open(self, entry: Entry) -> None:
+        """Queues the row of a turn that begins."""
+        self._database.write(self._turn, _row(entry, None))
+
+    def append(self, turn: str, first: int, events: Sequence[Event]) -> None:
+        """Queues a piece of a running turn's log; `first` is the index of its first event."""
+        self._database.write(self._piece, {"turn": turn, "first": first, "events": packed(events)})
+
+    def close(self, entry: Entry, events: Sequence[Event]) -> asyncio.Future[None]:
+        """Queues the whole log of a turn that has ended; done when it is durable."""
+        return self._database.write(self._turn, _row(entry, packed(events)))
+
+    async def find(self, turn: str) -> Kept | None:
+        """The ended turn with this id."""
+        return await self._one(turns.c.id == turn)
+
+    async def find_by_key(self, owner: str | None, key: str) -> Kept | None:
+        """The ended turn that a request of this owner with this idempotency key began."""
+        return await self._one(turns.c.owner == owner, turns.c.idempotency_key == key)
+
+    async def unfinished(self) -> list[Kept]:
+        """What a dead process left: its turns with as much of their logs as it had written."""
+        open_turns = select(turns).where(turns.c.ended_at.is_(None))
+        pieces = select(journal).join(turns, turns.c.id == journal.c.turn).where(turns.c.ended_at.is_(None))
+        rows = await self._database.read(pieces.order_by(journal.c.turn, journal.c.first))
+        logs = {turn: _joined(list(group)) for turn, group in groupby(rows, itemgetter("turn"))}
+        entries = [_entry(row) for row in await self._database.read(open_turns)]
+        return [Kept(entry, logs.get(entry.id, [])) for entry in entries]
+
+    async def expire(self, before: float) -> None:
+        """Forgets turns that ended before a time, and the pieces of logs that are kept as a whole."""
+        running = select(turns.c.id).where(turns.c.ended_at.is_(None))
+        await self._database.write(delete(turns).where(turns.c.ended_at < before), {})
+        await self._database.write(delete(journal).where(journal.c.turn.not_in(running)), {})
+
+    async def _one(self, *which: ColumnElement[bool]) -> Kept | None:
+        rows = await self._database.read(select(turns).where(turns.c.ended_at.is_not(None), *which))
+        return Kept(_entry(rows[0]), unpacked(rows[0]["events"])) if rows else None
+
+
+def _row(entry: Entry, events: bytes | None) -> dict[str, Any]:
+    return {**msgspec.structs.asdict(entry), "events": events}
+
+
+def _entry(row: RowMapping) -> Entry:
+    return Entry(**{name: row[name] for name in Entry.__struct_fields__})
+
+
+def _joined(pieces: list[RowMapping]) -> list[Event]:
+    """The log as far as it is without a gap."""
+    events: list[Event] = []
+    for piece in pieces:
+        if piece["first"] != len(events):
+            log.warning("the journal of turn %s has a gap at event %d", piece["turn"], len(events))
+            break
+        events += unpacked(piece["events"])
+    return events

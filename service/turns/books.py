@@ -1,0 +1,45 @@
+"""The books: the ledger says what a turn used, the journal what it said. Both are written together."""
+
+import asyncio
+from collections.abc import Sequence
+
+from service.events import Event
+from service.stores.database import Database
+from service.stores.journal import Entry, Journal
+from service.stores.ledger import Ledger, Record
+
+
+class Books:
+    """`patience`: how many seconds the end of a turn waits for its records to be durable."""
+
+    def __init__(self, database: Database, ledger: Ledger, journal: Journal, patience: float) -> None:
+        self.journal = journal
+        self._database, self._ledger, self._patience = database, ledger, patience
+
+    @property
+    def failing(self) -> str | None:
+        """Why nothing can be written now, or None."""
+        return self._database.failing
+
+    def open(self, record: Record, entry: Entry) -> None:
+        """Queues both rows of a turn that begins."""
+        self._ledger.open(record)
+        self.journal.open(entry)
+
+    def close(self, record: Record, entry: Entry, events: Sequence[Event]) -> asyncio.Future[bool]:
+        """Settles the record and keeps the whole log; done when both are durable, False if one never will be."""
+        rows = (self._ledger.settle(record), self.journal.close(entry, events))
+        closed: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+
+        def written(_: object) -> None:
+            if all(row.done() for row in rows) and not closed.done():
+                closed.set_result(not any(row.cancelled() or row.exception() for row in rows))
+
+        for row in rows:
+            row.add_done_callback(written)
+        return closed
+
+    async def in_time(self, closed: asyncio.Future[bool]) -> bool:
+        """Whether it was durable within the patience; if not, the writer goes on trying."""
+        done, _ = await asyncio.wait([closed], timeout=self._patience)
+        return bool(done) and closed.result()

@@ -1,0 +1,36 @@
+"""Modules of the page that can be asked by themselves, in the browser that runs them."""
+
+import pytest
+
+from tests.web.visit import Visit
+
+pytestmark = pytest.mark.slow
+
+SHAPES = """async () => {
+    const { messages } = await import("/web/messages.js");
+    const names = (text) => (text.match(/\\{\\w+\\}/g) ?? []).sort();
+    const shape = (said) => typeof said === "string" ? names(said) : said.length ?? names(said.other);
+    return Object.values(messages).map((all) => Object.keys(all).map((key) => [key, shape(all[key])]));
+}"""
+
+
+async def test_both_languages_say_the_same_things(visit: Visit) -> None:
+    english, russian = await visit.page.evaluate(SHAPES)
+    assert english == russian
+
+
+STREAM = (
+    ': ping\r\n\r\nevent: a\ndata: {"x":\ndata: "Да"}\n\n'
+    "data:no blank\r\rid: 1\r\ndata: 2\r\n\r\n\ndata: lost"
+)
+READ = """async (text) => {
+    const { parser } = await import("/web/stream.js");
+    const read = (pieces) => pieces.flatMap(parser());
+    const cuts = [...text].map((_, cut) => [text.slice(0, cut), text.slice(cut)]);
+    return [[...text], ...cuts].map(read);
+}"""
+
+
+async def test_the_parser_survives_every_split(visit: Visit) -> None:
+    expected = ['{"x":\n"Да"}', "no blank", "2"]
+    assert await visit.page.evaluate(READ, STREAM) == [expected] * (len(STREAM) + 1)
