@@ -1,5 +1,6 @@
 """The whole service on one page: its parts, its routes, its middleware, its start and its end."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 
@@ -14,6 +15,7 @@ from service.handlers.operations import Operations
 from service.handlers.pages import Pages
 from service.handlers.reference import Reference
 from service.handlers.rendering import Rendering
+from service.handlers.turns import Resumption
 from service.middleware import MIDDLEWARE
 from service.middleware.errors import add_headers
 from service.providers.auto import Auto
@@ -29,7 +31,7 @@ from service.telemetry import Metrics
 from service.turns.admission import Turns
 from service.turns.books import Books
 
-GROUPS = (Pages, Catalog, Conversations, Accounts, Rendering, Operations)
+GROUPS = (Pages, Catalog, Conversations, Resumption, Accounts, Rendering, Operations)
 
 
 def create_app(settings: Settings) -> web.Application:
@@ -56,7 +58,9 @@ def assemble(settings: Settings) -> Context:
     auto = Auto(registry, settings.default_model or None)
     books = Books(database, ledger, Journal(database), settings.database.settle_timeout)
     turns = Turns(registry, auto, ledger, books, tasks, metrics, settings.stream.keep)
-    return Context(settings, tasks, metrics, database, ledger, registry, auto, turns, time.time())
+    return Context(
+        settings, tasks, metrics, database, ledger, registry, auto, turns, time.time(), asyncio.Event()
+    )
 
 
 def table(context: Context) -> dict[str, Route]:

@@ -1,5 +1,7 @@
 """What handlers are built from, and what middleware and routes leave for each other in a request."""
 
+import asyncio
+
 from aiohttp import web
 from msgspec import Struct
 
@@ -27,6 +29,8 @@ class Context(Struct, frozen=True):
     auto: Auto
     turns: Turns
     started_at: float
+    draining: asyncio.Event
+    """Set when the service has been told to stop."""
 
 
 class Caller(Struct, frozen=True):

@@ -15,6 +15,12 @@ class Event(Struct, frozen=True, tag_field="type", omit_defaults=True):
     """One thing that happened in a turn."""
 
 
+class Begun(Event, frozen=True, tag="turn"):
+    """The first event of every turn: the id by which it is found again."""
+
+    turn: str
+
+
 class Answerer(Struct, frozen=True):
     """Who answers: a provider, and the model it named."""
 
@@ -175,6 +181,18 @@ class Responded(Event, frozen=True, tag="response"):
 
 class Headers(Event, frozen=True, tag="headers"):
     headers: dict[str, str]
+
+
+class Reset(Event, frozen=True, tag="reset"):
+    """What was read before is void: everything is told again from the beginning. `reset` says why."""
+
+    reset: str
+
+
+class Resumable(Event, frozen=True, tag="resume"):
+    """The service ends before the turn could: read on by the turn's id in a moment."""
+
+    resume: str
 
 
 Batch: TypeAlias = Sequence[Event]

@@ -202,6 +202,8 @@ async def _response(request: web.Request, answer: Any, settings: Settings) -> we
             return await _lines(request, answer, settings.stream.write_timeout)
         case File():
             return answer
+        case None:
+            return web.Response(status=204)
         case Text():
             return web.Response(text=answer, content_type=answer.content_type)
         case _:

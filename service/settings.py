@@ -20,6 +20,7 @@ UNPRINTED = {"unprinted": True}
 Text = Annotated[str, Meta(pattern=rf"\A{LINE}*\Z", description="text on one line")]
 Host = Annotated[str, Meta(pattern=r"\A[\w.:%-]+\Z", description="an address or a host name")]
 Port = Annotated[int, Meta(ge=0, le=65_535, description="a port, 0 (any free one) to 65535")]
+Socket = Annotated[str, Meta(pattern=rf"\A(/{LINE}*)?\Z", description="empty, or an absolute path")]
 Switch = Annotated[bool, Meta(description="true or false")]
 Seconds = Annotated[float, Meta(gt=0, le=DAY, description="a number of seconds, above 0 and at most 86400")]
 SomeSeconds = Annotated[float, Meta(ge=0, le=DAY, description="a number of seconds, 0 to 86400")]
@@ -190,6 +191,7 @@ class Written(Section, frozen=True):
 
     host: Host
     port: Port
+    socket: Socket
     state_dir: Text
     default_model: Text
     server: Server

@@ -7,10 +7,10 @@ from aiohttp import web
 from msgspec import Struct
 
 from service.context import STARTED
-from service.events import Batch
+from service.events import Batch, Reset, Resumable
 from service.settings import Stream as Limits
-from service.turns.log import Log
 from service.turns.admission import Found
+from service.turns.log import Log
 from service.wire import Wire
 
 PIECE = 256
@@ -22,6 +22,10 @@ class Stream(Struct, frozen=True):
 
     turn: Found
     wire: Wire
+    after: int = 0
+    """How many of the log's events have been read."""
+    reset: bool = False
+    """The reader came with an id that says nothing: he begins again."""
 
 
 async def streamed(request: web.Request, stream: Stream, limits: Limits) -> web.StreamResponse:
@@ -32,13 +36,14 @@ async def streamed(request: web.Request, stream: Stream, limits: Limits) -> web.
             "Cache-Control": "no-cache, no-transform",
             "X-Accel-Buffering": "no",  # else a proxy may keep the answer until it is complete
             "X-Turn-Id": stream.turn.id,
+            "Last-Event-ID": f"{stream.turn.epoch}-{stream.after - 1}" if stream.after else "earliest",
         }
     )
     with stream.turn.reading() as log:
         request[STARTED] = True
         try:
             await response.prepare(request)
-            await Reader(log, stream.wire, response, limits).run()
+            await Reader(log, stream, response, limits).run()
         except (ConnectionResetError, TimeoutError):
             if request.transport:
                 request.transport.abort()
@@ -52,10 +57,10 @@ class Reader:
     a token. Once the socket is full, the reader waits until it is not, and catches up from the log.
     """
 
-    def __init__(self, log: Log, wire: Wire, response: web.StreamResponse, limits: Limits) -> None:
-        self._log, self._wire, self._response, self._limits = log, wire, response, limits
+    def __init__(self, log: Log, stream: Stream, response: web.StreamResponse, limits: Limits) -> None:
+        self._log, self._response, self._limits = log, response, limits
+        self._stream, self._wire, self._position = stream, stream.wire, stream.after
         self._loop = asyncio.get_running_loop()
-        self._position = 0
         self._sent_at = self._loop.time()
         self._beat = self._loop.call_later(limits.heartbeat, self._break_silence)
         self._live: asyncio.Future[asyncio.Future[Any] | None] | None = None
@@ -64,8 +69,12 @@ class Reader:
     async def run(self) -> None:
         """Raises `ConnectionResetError` when the client has gone, `TimeoutError` when it does not read."""
         try:
+            if self._stream.reset:
+                await self._drained(self._send(self._wire.aside(Reset("This id is none of this turn's."))))
             with self._log.attached(self._sink):
                 await self._follow()
+            if not self._log.ended:
+                await self._drained(self._send(self._wire.aside(Resumable(self._stream.turn.id))))
             await self._drained(self._send(self._wire.end()))
         finally:
             self._beat.cancel()
@@ -73,8 +82,9 @@ class Reader:
     async def _follow(self) -> None:
         while True:
             while batch := self._log.events[self._position : self._position + PIECE]:
+                data = self._wire.encode(batch, self._position)
                 self._position += len(batch)
-                await self._drained(self._send(self._wire.encode(batch)))
+                await self._drained(self._send(data))
             if self._log.ended or self._log.dismissed:
                 return
             self._live = self._loop.create_future()
@@ -90,12 +100,12 @@ class Reader:
         if not events:
             self._live.set_result(None)
             return
-        self._position += len(events)
         try:
-            full = self._send(self._wire.encode(events))
+            full = self._send(self._wire.encode(events, self._position))
         except Exception as error:  # a reader's trouble is his own, not the turn's
             self._live.set_exception(error)
         else:
+            self._position += len(events)
             if full:
                 self._live.set_result(full)
 

@@ -6,12 +6,9 @@ from contextvars import ContextVar
 from datetime import UTC, datetime
 
 import msgspec
-from prometheus_client import CONTENT_TYPE_LATEST as METRICS_TYPE
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.process_collector import ProcessCollector
-
-__all__ = ["METRICS_TYPE", "Metrics", "request_id", "set_up_logs"]
 
 request_id: ContextVar[str] = ContextVar("request_id", default="-")
 """Of the request that is being answered; every log line carries it."""

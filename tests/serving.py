@@ -1,6 +1,7 @@
 """The real service on a real socket, and a client that sees what clients see."""
 
 import json
+import re
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from datetime import date
@@ -46,10 +47,12 @@ class Service:
             return answer.status, await answer.json()
 
     async def ask(self, prompt: str = "Hello", **body: Any) -> list[Json]:
-        """The events of a conversation."""
+        """The events of a conversation, but for the first, which names the turn."""
         async with self.asking(prompt, **body) as answer:
             assert answer.status == 200, await answer.text()
-            return events(await answer.read())
+            first, *others = events(await answer.read())
+            assert first == {"type": "turn", "turn": answer.headers["X-Turn-Id"]}
+            return others
 
     def asking(self, prompt: str = "Hello", headers: Mapping[str, str] | None = None, **body: Any) -> Any:
         """The open response of a conversation, as a context manager."""
@@ -72,11 +75,26 @@ def events(stream: bytes) -> list[Json]:
     for frame in stream.decode().split("\n\n"):
         if not frame or frame.startswith(":"):
             continue
-        head, data = frame.split("\n")
-        event = json.loads(data.removeprefix("data: "))
-        assert head == f"event: {event['type']}"
+        fields = dict(line.split(": ", 1) for line in frame.split("\n"))
+        event = json.loads(fields["data"])
+        assert fields["event"] == event["type"]
         found.append(event)
     return found
+
+
+def unnumbered(stream: bytes) -> bytes:
+    """A stream as the contract has it: without ids, which count from 0, and without our own first event."""
+    epochs = {id.partition("-")[0] for id in ids(stream)}
+    assert len(epochs) == 1
+    assert ids(stream) == [f"{epochs.copy().pop()}-{index}" for index in range(len(ids(stream)))]
+    first, _, others = re.sub(rb"(?m)^id: .*\n", b"", stream).partition(b"\n\n")
+    assert first.startswith(b"event: turn\n")
+    return others
+
+
+def ids(stream: bytes) -> list[str]:
+    """The ids of a stream's events, in their order."""
+    return [line.removeprefix("id: ") for line in stream.decode().splitlines() if line.startswith("id: ")]
 
 
 def text(events: list[Json]) -> str:
@@ -107,7 +125,7 @@ async def serving(directory: Path, settings: str = "", **variables: str) -> Asyn
         await runner.setup()
         await listen(runner, chosen)
         await runner.app[CONTEXT].registry.probed.wait()
-        async with aiohttp.ClientSession() as http:
+        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http:
             yield Service(runner, http)
     finally:
         await runner.cleanup()

@@ -32,7 +32,7 @@ async def test_what_curl_is_told_to_ask_is_answered(tmp_path: Path, command: str
         process = await asyncio.create_subprocess_shell(told, stdout=asyncio.subprocess.PIPE)
         output, _ = await process.communicate()
         assert process.returncode == 0
-        assert kinds(events(output)) == ["provider", "content", "finish", "usage"]
+        assert kinds(events(output)) == ["turn", "provider", "content", "finish", "usage"]
         assert "Paris" in text(events(output))
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-PROCESS = frozenset({"app", "server", "__main__"})
+PROCESS = frozenset({"app", "server", "supervisor", "__main__"})
 REQUESTS = frozenset({"handlers", "middleware"})
 FRAMEWORK = frozenset({"context", "routes", "openapi", "streaming"})
 VALUES = frozenset({"messages", "events", "errors", "settings", "sources", "tasks", "telemetry"})

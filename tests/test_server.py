@@ -1,54 +1,16 @@
 """The process, as an operator meets it: how it starts, what stops it, and what it says."""
 
 import asyncio
-import os
 import signal
 import socket
-import sys
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+import stat
 from pathlib import Path
 
 import aiohttp
 import pytest
 
+from tests.process import address, started
 from tests.serving import CONVERSATION, events
-
-ROOT = Path(__file__).parent.parent
-Process = asyncio.subprocess.Process
-
-
-@asynccontextmanager
-async def started(tmp_path: Path, **variables: str) -> AsyncGenerator[Process, None]:
-    """`python -m service`; killed if a test leaves it running."""
-    environment = os.environ | {
-        "CAUSERIE_PORT": "0",
-        "CAUSERIE_STATE_DIR": str(tmp_path / "state"),
-        "CAUSERIE_EMBEDDED_ENABLED": "false",
-        "CAUSERIE_SCRIPTED_ENABLED": "true",
-    }
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "service",
-        cwd=ROOT,
-        env=environment | variables,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    try:
-        yield process
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.communicate()
-
-
-async def address(process: Process) -> str:
-    assert process.stdout
-    line = (await asyncio.wait_for(process.stdout.readline(), 20)).decode()
-    assert line.startswith("Causerie "), line
-    return line.split()[-1]
 
 
 async def refusal(tmp_path: Path, **variables: str) -> str:
@@ -84,6 +46,95 @@ async def test_a_running_answer_is_finished_when_it_is_stopped(tmp_path: Path) -
         assert [event.get("content") for event in whole if event["type"] == "content"] == ["one", "two"]
         assert whole[-1]["type"] == "usage"
         assert await asyncio.wait_for(process.wait(), 10) == 0
+
+
+async def test_whoever_is_connected_is_told_that_it_ends(tmp_path: Path) -> None:
+    async with started(tmp_path) as process, aiohttp.ClientSession() as http:
+        url = await address(process)
+        body = {"prompt": "say one\nwait 1\nsay two", "provider": "Scripted"}
+        async with http.post(url + CONVERSATION, json=body) as answer:
+            await answer.content.readuntil(b'"one"}\n\n')
+            process.send_signal(signal.SIGTERM)
+            for _ in range(10_000):
+                async with http.get(f"{url}/health/ready") as ready:
+                    if ready.status != 200:
+                        break
+            assert ready.status == 503
+            assert ready.headers["Connection"] == "close"
+            with pytest.raises(aiohttp.ClientConnectorError):
+                await http.get(f"{url}/health/live")
+            assert b'"two"' in await answer.read()
+        assert await asyncio.wait_for(process.wait(), 10) == 0
+
+
+async def test_a_second_interrupt_ends_it_at_once(tmp_path: Path) -> None:
+    async with started(tmp_path, CAUSERIE_SERVER_SHUTDOWN_TIMEOUT="3600") as process:
+        url = await address(process)
+        async with aiohttp.ClientSession() as http:
+            body = {"prompt": "say one\nwait 3600", "provider": "Scripted"}
+            async with http.post(url + CONVERSATION, json=body) as answer:
+                await answer.content.readuntil(b'"one"}\n\n')
+                for _ in range(3):  # those of a supervisor change nothing
+                    process.send_signal(signal.SIGTERM)
+                await refused(url)
+                process.send_signal(signal.SIGINT)
+                assert await asyncio.wait_for(process.wait(), 10) == -signal.SIGINT
+
+
+async def refused(url: str) -> None:
+    """Returns once no new connection is taken."""
+    for _ in range(200):
+        async with aiohttp.ClientSession() as http:
+            try:
+                await http.get(f"{url}/health/live")
+            except aiohttp.ClientConnectorError:
+                return
+        await asyncio.sleep(0.05)
+    pytest.fail("It still takes connections.")
+
+
+async def test_a_unix_socket_is_for_its_owner_and_group(tmp_path: Path) -> None:
+    path = tmp_path / "causerie.sock"
+    async with started(tmp_path, CAUSERIE_SOCKET=str(path)) as process:
+        assert await address(process) == f"unix:{path}"
+        assert stat.S_IMODE(path.stat().st_mode) == 0o660
+        assert await status_over(path) == 200
+
+
+async def status_over(path: Path) -> int:
+    """What a request over a unix socket is answered."""
+    async with (
+        aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(path))) as http,
+        http.get("http://localhost/health/live") as answer,
+    ):
+        return answer.status
+
+
+async def test_a_unix_socket_that_a_killed_process_left_is_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "causerie.sock"
+    for _ in range(2):
+        async with started(tmp_path, CAUSERIE_SOCKET=str(path)) as process:
+            await address(process)
+            assert await status_over(path) == 200
+            process.kill()
+            await process.wait()
+            assert path.is_socket()
+
+
+@pytest.mark.parametrize("taken_by", ["socket", "file", "nothing"])
+async def test_a_unix_socket_that_cannot_be_had_is_named(tmp_path: Path, taken_by: str) -> None:
+    path = tmp_path / ("none/causerie.sock" if taken_by == "nothing" else "causerie.sock")
+    with socket.socket(socket.AF_UNIX) as other:
+        if taken_by == "socket":
+            other.bind(str(path))
+            other.listen()
+        elif taken_by == "file":
+            path.write_text("mine")
+        said = await refusal(tmp_path, CAUSERIE_SOCKET=str(path))
+    assert str(path) in said
+    assert ("is taken" in said) is (taken_by != "nothing")
+    assert "CAUSERIE_SOCKET" in said
+    assert taken_by != "file" or path.read_text() == "mine"
 
 
 async def test_after_a_kill_its_turns_are_settled_at_the_next_start(tmp_path: Path) -> None:

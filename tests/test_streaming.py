@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from service.events import Content
 from tests.conftest import ROW
-from tests.serving import CONVERSATION, Service, events, serving, text
+from tests.serving import CONVERSATION, Service, events, kinds, serving, text
 from tests.upstream import Done, Finish, Gate, Say, Silent, Split, Stall, Upstream, until
 
 
@@ -45,9 +44,9 @@ async def test_silence_is_broken_by_comments_before_the_first_token_too(
         serving(tmp_path, ROW.format(url=upstream.url), CAUSERIE_STREAM_HEARTBEAT="0.05") as service,
         service.asking() as answer,
     ):
-        frames = [await asyncio.wait_for(answer.content.readuntil(b"\n\n"), 5) for _ in range(4)]
-        assert frames[0].startswith(b"event: provider")
-        assert frames[1:] == [b": ping\n\n"] * 3
+        frames = [await asyncio.wait_for(answer.content.readuntil(b"\n\n"), 5) for _ in range(5)]
+        assert kinds(events(b"".join(frames[:2]))) == ["turn", "provider"]
+        assert frames[2:] == [b": ping\n\n"] * 3
 
 
 async def test_json_lines_have_no_comments(tmp_path: Path, upstream: Upstream) -> None:
@@ -57,6 +56,7 @@ async def test_json_lines_have_no_comments(tmp_path: Path, upstream: Upstream) -
         serving(tmp_path, ROW.format(url=upstream.url), CAUSERIE_STREAM_HEARTBEAT="0.02") as service,
         service.asking(headers={"x_user": "old"}) as answer,
     ):
+        await answer.content.readuntil(b'"provider"')
         await answer.content.readline()
         await asyncio.sleep(0.1)
         gate.set()

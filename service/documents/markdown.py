@@ -56,6 +56,8 @@ def _parser() -> "MarkdownIt":
     parser.inline.ruler.after("text", "address", _address)
     parser.add_render_rule("image", _image)
     parser.add_render_rule("fence", _fence)
+    # Rules are compiled at the first text, one by one: no other thread may meet them half-done.
+    parser.render("text")
     return parser
 
 

@@ -1,16 +1,18 @@
 """The conversation: one question, answered as a stream of events."""
 
 from collections.abc import Mapping
+from hashlib import sha256
 
+import msgspec
 from msgspec import field
 
 from service.context import Context
-from service.handlers.headers import legacy, wants_lines
+from service.handlers.headers import idempotency_key, legacy, on_disconnect, wants_lines
 from service.messages import Ask, Generation, Message, tidied
 from service.routes import route, user
 from service.stores.ledger import Record
 from service.streaming import Stream
-from service.turns.turn import Terms
+from service.turns.turn import OnDisconnect, Terms
 from service.wire.backend import EventStream, JsonLines
 
 
@@ -18,7 +20,9 @@ class Conversation(Generation, frozen=True, kw_only=True):
     """A question: `messages`, or a `prompt` by itself.
 
     A `provider` or `model` of null or "" leaves the choice to the service; providers that are `ignored` are
-    not chosen. Fields that are not listed here are accepted and have no effect.
+    not chosen. When the last reader leaves, `on_disconnect` says whether the turn is cancelled, waits for one
+    to come back, or is finished in the background. Fields that are not listed here are accepted and have no
+    effect.
     """
 
     messages: list[Message] = field(default_factory=list)
@@ -26,6 +30,7 @@ class Conversation(Generation, frozen=True, kw_only=True):
     provider: str | None = None
     model: str | None = None
     ignored: list[str] | None = None
+    on_disconnect: OnDisconnect | None = None
 
     def ask(self) -> Ask:
         """The question as a turn takes it; raises `BadRequest` where there is none."""
@@ -45,6 +50,7 @@ class Conversations:
     def __init__(self, context: Context) -> None:
         self._turns = context.turns
         self._legacy = context.settings.server.legacy
+        self._grace = context.settings.stream.grace
         self.routes = {"/backend-api/v2/conversation": route(POST=self.converse)}
 
     @user
@@ -52,10 +58,21 @@ class Conversations:
         """Answers a conversation as server-sent events.
 
         Their types are `provider`, `reasoning`, `content`, `tool_calls`, `finish` and `usage`, which comes
-        last; what fails once the stream has begun is an `error` or `auth` event. Who leaves early ends the
-        turn.
+        last; what fails once the stream has begun is an `error` or `auth` event. The first event, `turn`,
+        has the id by which the turn can be read again. A request with an Idempotency-Key that was answered
+        before gets the same turn once more.
         """
         record.wire = "backend"
-        turn = await self._turns.start(body.ask(), body.provider, record, Terms())
+        turn = await self._turns.start(body.ask(), body.provider, record, self._terms(body, headers))
         lines = wants_lines(headers) or legacy(headers, self._legacy)
-        return Stream(turn, JsonLines() if lines else EventStream())
+        return Stream(turn, JsonLines() if lines else EventStream(turn.epoch))
+
+    def _terms(self, body: Conversation, headers: Mapping[str, str]) -> Terms:
+        key = idempotency_key(headers)
+        chosen = body.on_disconnect or on_disconnect(headers)
+        return Terms(
+            on_disconnect=chosen or ("wait" if key else "cancel"),
+            grace=self._grace,
+            idempotency_key=key,
+            digest=sha256(msgspec.json.encode(body)).hexdigest() if key else None,
+        )

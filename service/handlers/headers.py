@@ -1,7 +1,12 @@
 """What request headers say about who asks, and in which form he wants his answer."""
 
+import re
 from collections.abc import Mapping
 
+from service.errors import BadRequest
+from service.turns.turn import OnDisconnect
+
+KEY = re.compile(r"[\x21-\x7e]{1,255}")
 UNDERSCORED = ("x_user", "x_secret", "x_api_key", "x_api_base", "x_ignored")
 
 
@@ -26,3 +31,22 @@ def wants_page(headers: Mapping[str, str]) -> bool:
 
 def wants_lines(headers: Mapping[str, str]) -> bool:
     return "application/x-ndjson" in headers.get("Accept", "")
+
+
+def on_disconnect(headers: Mapping[str, str]) -> OnDisconnect | None:
+    """X-On-Disconnect, for wires whose body is not ours; raises `BadRequest`."""
+    match headers.get("X-On-Disconnect"):
+        case None:
+            return None
+        case "cancel" | "wait" | "detach" as choice:
+            return choice
+        case other:
+            raise BadRequest(f"X-On-Disconnect is cancel, wait or detach, not {other!r}.", "x-on-disconnect")
+
+
+def idempotency_key(headers: Mapping[str, str]) -> str | None:
+    """Idempotency-Key; raises `BadRequest`."""
+    key = headers.get("Idempotency-Key")
+    if key is None or KEY.fullmatch(key):
+        return key
+    raise BadRequest("An Idempotency-Key has 1 to 255 printable ASCII characters.", "idempotency-key")

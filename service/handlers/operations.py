@@ -35,6 +35,8 @@ class Operations:
 
         The embedded model is not waited for.
         """
+        if self._context.draining.is_set():
+            raise Unavailable("The service is being stopped. Ask again when it is back.")
         if not self._context.registry.probed.is_set():
             raise Unavailable("The local providers are still being looked for. Ask again in a moment.")
         if failing := self._context.database.failing:

@@ -97,13 +97,15 @@ class Turns:
             await asyncio.wait(self._running.values())
 
     async def _begin(self, ask: Ask, provider_name: str | None, record: Record, terms: Terms) -> Turn:
-        provider = self._registry[provider_name] if provider_name else self._auto
+        provider = self._provider(provider_name)
         record.provider_asked, record.model_asked = provider.name, ask.model
         if provider is not self._auto:
             ask = self._with_model(provider, ask)
         await provider.check(ask)
         if self._books.failing:
-            raise StorageFull(f"What is answered cannot be recorded now: {self._books.failing} Try again later.")
+            raise StorageFull(
+                f"What is answered cannot be recorded now: {self._books.failing} Try again later."
+            )
         record.kind = "turn"
         turn = Turn(ask, provider, record, self._books, terms)
         turn.open()
@@ -114,6 +116,9 @@ class Turns:
         self._busy.set()
         self._metrics.streams.inc()
         return turn
+
+    def _provider(self, name: str | None) -> Provider:
+        return self._auto if name in {None, "", self._auto.name, self._auto.label} else self._registry[name]
 
     def _with_model(self, provider: Provider, ask: Ask) -> Ask:
         """The ask with a model that the provider has, where its list is known; raises `ModelNotFound`."""

@@ -27,7 +27,7 @@ class Books:
         self.journal.open(entry)
 
     def close(self, record: Record, entry: Entry, events: Sequence[Event]) -> asyncio.Future[bool]:
-        """Settles the record and keeps the whole log; done when both are durable, False if one never will be."""
+        """Settles the record and keeps the log; done when both are durable, False if one never will be."""
         rows = (self._ledger.settle(record), self.journal.close(entry, events))
         closed: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
 

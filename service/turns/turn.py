@@ -13,6 +13,7 @@ from msgspec import Struct
 from service.errors import ProviderAuth, ProviderTimeout, ServiceError
 from service.events import (
     Batch,
+    Begun,
     Chosen,
     Content,
     Event,
@@ -42,8 +43,9 @@ OnDisconnect = Literal["cancel", "wait", "detach"]
 class Terms(Struct, frozen=True):
     """How a turn is to be held.
 
-    `on_disconnect`: when its last reader leaves, it is cancelled, or waits `grace` seconds for one to come back,
-    or finishes by itself. An `idempotency_key` makes a repeated request with the same `digest` the same turn.
+    `on_disconnect`: when its last reader leaves, it is cancelled, or waits `grace` seconds for one to come
+    back, or finishes by itself. A repeated request with the same `idempotency_key` is the same turn; that its
+    `digest` is the same as well is checked.
     """
 
     on_disconnect: OnDisconnect = "cancel"
@@ -71,10 +73,11 @@ class Turn:
         self._grace: asyncio.TimerHandle | None = None
 
     def open(self) -> None:
-        """Opens its records."""
+        """Opens its records, and says its first word."""
         self.record.prompt_tokens = estimated_tokens(self._ask.messages)
         self.record.usage_source = "estimate"
         self._books.open(self.record, self.entry())
+        self.log.append([Begun(self.id)])
 
     async def run(self) -> None:
         """Asks the provider, and ends."""

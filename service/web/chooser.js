@@ -31,6 +31,8 @@ export class Chooser {
     this.foot = /** @type {HTMLElement} */ (dialog.querySelector("footer"));
     /** @type {Group[]} */
     this.groups = [];
+    /** @type {Choice | null} */
+    this.current = null;
     /** @type {Choice[]} what stands in the list, in its order */
     this.choices = [];
     this.active = 0;
@@ -79,9 +81,9 @@ export class Chooser {
     };
     const found = this.groups.map((group) => ({ ...group, choices: group.choices.filter((c) => fits(group, c)) }));
     this.choices = found.flatMap(({ choices }) => choices.slice(0, SHOWN));
-    const unfinished = found.filter(({ choices, note }) => choices.length || (note && !this.filter.value));
-    this.list.replaceChildren(...unfinished.map((group) => this.#group(group)));
-    if (!unfinished.length) this.list.append(element("p", { className: "note" }, say("noModels")));
+    const shown = found.filter(({ choices, note }) => choices.length || (note && !this.filter.value));
+    this.list.replaceChildren(...shown.map((group) => this.#group(group)));
+    if (!shown.length) this.list.append(element("p", { className: "note" }, say("noModels")));
     const current = this.choices.findIndex((choice) => this.#isCurrent(choice));
     this.#activate(this.filter.value ? 0 : Math.max(0, current));
   }

@@ -7,7 +7,6 @@ export class Follower {
   constructor(button) {
     this.button = button;
     this.following = true;
-    this.height = 0;
     this.top = 0;
     button.addEventListener("click", () => this.jump());
     addEventListener("scroll", () => this.#scrolled(), { passive: true });

@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from service.events import Batch
+from service.events import Batch, Event
 
 
 class Wire(Protocol):
@@ -12,7 +12,13 @@ class Wire(Protocol):
     heartbeat: bytes
     """What is sent in silence; empty where the format has no room for it."""
 
-    def encode(self, events: Batch) -> bytes: ...
+    def encode(self, events: Batch, first: int) -> bytes:
+        """Events of the log; `first` is the index of the first of them."""
+        ...
+
+    def aside(self, event: Event) -> bytes:
+        """An event that is no part of the log, but belongs to this connection."""
+        ...
 
     def end(self) -> bytes:
         """What closes the stream."""

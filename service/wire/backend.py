@@ -2,20 +2,39 @@
 
 import msgspec
 
-from service.events import Batch, Event
+from service.events import Batch, Event, Resumable
+
+RETRY_MILLISECONDS = 1000
+"""When to come back after the service has sent a reader away; it is starting again."""
 
 _encode = msgspec.json.Encoder().encode
 _heads = {kind: f"event: {kind.__struct_config__.tag}\ndata: ".encode() for kind in Event.__subclasses__()}
+_heads[Resumable] = b"retry: %d\n" % RETRY_MILLISECONDS + _heads[Resumable]
 
 
 class EventStream:
-    """`event: <type>\\ndata: <JSON>\\n\\n`, the frames that the web clients' own parser understands."""
+    """`id: <epoch>-<index>`, `event: <type>`, `data: <JSON>`: the web clients' parser looks at the data only.
+
+    The epoch changes when a log had to be rebuilt: an id of another one does not say what was read.
+    """
 
     content_type = "text/event-stream; charset=utf-8"
     heartbeat = b": ping\n\n"
 
-    def encode(self, events: Batch) -> bytes:
-        return b"".join([_heads[type(event)] + _encode(event) + b"\n\n" for event in events])
+    def __init__(self, epoch: str) -> None:
+        self._id = f"id: {epoch}-".encode()
+
+    def encode(self, events: Batch, first: int) -> bytes:
+        id = self._id
+        return b"".join(
+            [
+                b"%b%d\n%b%b\n\n" % (id, index, _heads[type(event)], _encode(event))
+                for index, event in enumerate(events, first)
+            ]
+        )
+
+    def aside(self, event: Event) -> bytes:
+        return _heads[type(event)] + _encode(event) + b"\n\n"
 
     def end(self) -> bytes:
         return b""
@@ -27,8 +46,11 @@ class JsonLines:
     content_type = "text/event-stream; charset=utf-8"
     heartbeat = b""
 
-    def encode(self, events: Batch) -> bytes:
+    def encode(self, events: Batch, first: int) -> bytes:
         return b"".join([_encode(event) + b"\n" for event in events])
+
+    def aside(self, event: Event) -> bytes:
+        return _encode(event) + b"\n"
 
     def end(self) -> bytes:
         return b""

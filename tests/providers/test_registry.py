@@ -2,6 +2,7 @@
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 from tests.conftest import ROW
 from tests.serving import CONVERSATION, Service, serving, text
@@ -10,7 +11,7 @@ from tests.upstream import Silent, Status, Upstream, until
 SECOND = ROW.replace('"Upstream"', '"Second"').replace('"The upstream"', '"The second"')
 
 
-async def names(service: Service, **body: object) -> list[str]:
+async def names(service: Service, **body: Any) -> list[str]:
     return [event["provider"]["name"] for event in await service.ask(**body) if event["type"] == "provider"]
 
 

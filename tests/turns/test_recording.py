@@ -29,6 +29,7 @@ async def test_the_answer_arrives_unrecorded_and_is_recorded_later(
         assert await service.get("/health/live") == {"status": "ok"}
 
         other.close()
-        await until(lambda: not database.failing, seconds=30)
-        assert [row["total_tokens"] for row in await service.records()] == [5]
+        await until(lambda: not database.failing and not database.waiting, seconds=30)
+        assert "recorded" not in (await service.ask())[-1]
+        assert [row["total_tokens"] for row in await service.records()] == [5, 5]
         assert "recorded" not in (await service.ask())[-1]

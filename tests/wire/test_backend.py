@@ -4,6 +4,7 @@ import pytest
 
 from service.events import (
     Answerer,
+    Begun,
     Chosen,
     CompletionDetails,
     Content,
@@ -21,7 +22,9 @@ from service.events import (
     PromptDetails,
     Reasoning,
     Requested,
+    Reset,
     Responded,
+    Resumable,
     Session,
     Spoken,
     Suggested,
@@ -112,6 +115,9 @@ TABLE: list[tuple[Event, str]] = [
     (Requested({"model": "m"}), '{"type":"request","request":{"model":"m"}}'),
     (Responded({"id": "1"}), '{"type":"response","response":{"id":"1"}}'),
     (Responded("text"), '{"type":"response","response":"text"}'),
+    (Begun("t-1"), '{"type":"turn","turn":"t-1"}'),
+    (Reset("Begin again."), '{"type":"reset","reset":"Begin again."}'),
+    (Resumable("t-1"), '{"type":"resume","resume":"t-1"}'),
     (Headers({"x-cache": "hit"}), '{"type":"headers","headers":{"x-cache":"hit"}}'),
 ]
 
@@ -122,24 +128,28 @@ def test_no_type_of_event_is_missing() -> None:
 
 @pytest.mark.parametrize(("event", "json"), TABLE, ids=lambda cell: type(cell).__name__)
 def test_each_event_is_one_frame(event: Event, json: str) -> None:
-    kind = type(event).__struct_config__.tag
-    assert EventStream().encode([event]) == f"event: {kind}\ndata: {json}\n\n".encode()
+    retry = "retry: 1000\n" if isinstance(event, Resumable) else ""
+    frame = f"{retry}event: {type(event).__struct_config__.tag}\ndata: {json}\n\n"
+    assert EventStream("0a1b2c3d").encode([event], 7) == f"id: 0a1b2c3d-7\n{frame}".encode()
+    assert EventStream("0a1b2c3d").aside(event) == frame.encode()
 
 
 @pytest.mark.parametrize(("event", "json"), TABLE, ids=lambda cell: type(cell).__name__)
 def test_each_event_is_one_json_line(event: Event, json: str) -> None:
-    assert JsonLines().encode([event]) == f"{json}\n".encode()
+    assert JsonLines().encode([event], 7) == JsonLines().aside(event) == f"{json}\n".encode()
 
 
 def test_a_batch_is_its_events_one_after_the_other() -> None:
     batch = [event for event, _ in TABLE]
-    for wire in (EventStream(), JsonLines()):
-        assert wire.encode(batch) == b"".join(wire.encode([event]) for event in batch)
+    for wire in (EventStream("0a1b2c3d"), JsonLines()):
+        assert wire.encode(batch, 5) == b"".join(
+            wire.encode([event], index) for index, event in enumerate(batch, 5)
+        )
 
 
 def test_nothing_opens_or_closes_a_stream() -> None:
-    for wire in (EventStream(), JsonLines()):
-        assert (wire.encode([]), wire.end()) == (b"", b"")
+    for wire in (EventStream("0a1b2c3d"), JsonLines()):
+        assert (wire.encode([], 0), wire.end()) == (b"", b"")
 
 
 def test_the_sign_of_life_is_a_comment_where_there_are_comments() -> None:
