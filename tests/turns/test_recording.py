@@ -1,5 +1,6 @@
 """What happens to turns while the ledger cannot be written."""
 
+import asyncio
 import sqlite3
 from pathlib import Path
 
@@ -15,8 +16,9 @@ async def test_the_answer_arrives_unrecorded_and_is_recorded_later(
         tmp_path, ROW.format(url=upstream.url), CAUSERIE_DATABASE_SETTLE_TIMEOUT="0.2"
     ) as service:
         database = service.context.database
-        other = sqlite3.connect(tmp_path / "state" / "causerie.db", isolation_level=None)
-        other.execute("BEGIN IMMEDIATE")  # as a backup that hangs would
+        file = tmp_path / "state" / "causerie.db"
+        other = sqlite3.connect(file, isolation_level=None, check_same_thread=False)
+        await asyncio.to_thread(other.execute, "BEGIN IMMEDIATE")  # as a backup that hangs would
         answer = await service.ask()
         assert text(answer) == "Hello from the upstream."
         assert answer[-1]["recorded"] is False

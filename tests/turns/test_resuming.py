@@ -5,13 +5,12 @@ import json
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 import pytest
 
 from tests.conftest import ROW
-from tests.serving import CONVERSATION, Json, Service, events, ids, serving, text
+from tests.serving import CONVERSATION, Service, events, ids, serving, text
 from tests.upstream import Done, Finish, Gate, Reason, Say, Stall, Upstream, Usage, until
 
 TURNS = "/backend-api/v2/turns"
