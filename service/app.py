@@ -56,6 +56,7 @@ def assemble(settings: Settings) -> Context:
         roster(settings), metrics, refresh=upstream.models_refresh, probe_timeout=upstream.probe_timeout
     )
     auto = Auto(registry, settings.default_model or None)
+    metrics.queue.set_function(lambda: database.waiting)
     books = Books(database, ledger, Journal(database), settings.database.settle_timeout)
     turns = Turns(registry, auto, ledger, books, tasks, metrics, settings.stream.keep)
     return Context(

@@ -11,9 +11,11 @@ from prometheus_client.gc_collector import GCCollector
 from prometheus_client.process_collector import ProcessCollector
 
 request_id: ContextVar[str] = ContextVar("request_id", default="-")
-"""Of the request that is being answered; every log line carries it."""
+turn_id: ContextVar[str] = ContextVar("turn_id", default="-")
+"""Of what is being done; every log line carries them."""
 
 SECONDS = (0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
+CHUNK_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5)
 
 
 class Metrics:
@@ -40,7 +42,7 @@ class Metrics:
         self.tokens = Counter(
             "llm_tokens",
             "Tokens of ended turns.",
-            ["direction", "provider", "source"],
+            ["direction", "provider", "model", "source"],
             registry=self.registry,
         )
         self.first_token = Histogram(
@@ -49,6 +51,16 @@ class Metrics:
             ["provider"],
             buckets=SECONDS,
             registry=self.registry,
+        )
+        self.chunk_seconds = Histogram(
+            "llm_time_per_output_chunk_seconds",
+            "From one piece of an answer to the next, a turn's mean.",
+            ["provider"],
+            buckets=CHUNK_SECONDS,
+            registry=self.registry,
+        )
+        self.queue = Gauge(
+            "db_writer_queue_depth", "Rows that wait to be written.", registry=self.registry
         )
         self.provider_up = Gauge(
             "provider_up", "1: a provider answers.", ["provider"], registry=self.registry
@@ -61,7 +73,7 @@ class Metrics:
 
 class _Text(logging.Formatter):
     def __init__(self) -> None:
-        super().__init__("%(asctime)s %(levelname)-7s %(name)s [%(request_id)s] %(message)s")
+        super().__init__("%(asctime)s %(levelname)-7s %(name)s [%(request_id)s %(turn_id)s] %(message)s")
 
 
 class _Json(logging.Formatter):
@@ -71,6 +83,7 @@ class _Json(logging.Formatter):
             "level": record.levelname.lower(),
             "logger": record.name,
             "request_id": record.__dict__.get("request_id"),
+            "turn_id": record.__dict__.get("turn_id"),
             "message": record.getMessage(),
         }
         if record.exc_info:
@@ -79,7 +92,7 @@ class _Json(logging.Formatter):
 
 
 def _stamp(record: logging.LogRecord) -> bool:
-    record.__dict__["request_id"] = request_id.get()
+    record.__dict__.update(request_id=request_id.get(), turn_id=turn_id.get())
     return True
 
 

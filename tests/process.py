@@ -14,7 +14,7 @@ COMMAND = (sys.executable, "-m", "service")
 
 @asynccontextmanager
 async def started(
-    directory: Path, *, command: Sequence[str] = COMMAND, files: Sequence[int] = (), **variables: str
+    directory: Path, command: Sequence[str] = COMMAND, files: Sequence[int] = (), /, **variables: str
 ) -> AsyncGenerator[Process, None]:
     """A running service, or what starts it; killed if a test leaves it running. `files` are inherited."""
     environment = os.environ | {

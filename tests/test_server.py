@@ -54,6 +54,8 @@ async def test_whoever_is_connected_is_told_that_it_ends(tmp_path: Path) -> None
         body = {"prompt": "say one\nwait 1\nsay two", "provider": "Scripted"}
         async with http.post(url + CONVERSATION, json=body) as answer:
             await answer.content.readuntil(b'"one"}\n\n')
+            async with http.get(f"{url}/health/ready") as ready:  # from here on it has a second connection
+                assert ready.status == 200
             process.send_signal(signal.SIGTERM)
             for _ in range(10_000):
                 async with http.get(f"{url}/health/ready") as ready:

@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import socket
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,8 +17,17 @@ from service.supervisor import Supervisor
 from tests.process import COMMAND, address, started
 from tests.serving import CONVERSATION
 
-HANDING_OVER = ("sh", "-c", 'n=$1; shift; eval "exec 3<&$n"; LISTEN_PID=$$ LISTEN_FDS=1 exec "$@"', "sh")
-"""Does to one inherited file, named first, what sd_listen_fds(3) expects of a supervisor."""
+HAND_OVER = """
+import os, sys
+os.dup2(int(sys.argv[1]), 3)
+os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS="1")
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+"""What sd_listen_fds(3) expects of a supervisor, done to one inherited file."""
+
+
+def handing_over(listener: socket.socket, *command: str) -> list[str]:
+    return [sys.executable, "-c", HAND_OVER, str(listener.fileno()), *command]
 
 
 class Notes:
@@ -139,9 +149,9 @@ def test_sockets_for_another_process_are_left_alone() -> None:
 async def test_who_comes_between_two_processes_is_answered_by_the_second(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        command = (*HANDING_OVER, str(listener.fileno()), *COMMAND)
+        command = handing_over(listener, *COMMAND)
         async with aiohttp.ClientSession() as http:
-            async with started(tmp_path, command=command, files=[listener.fileno()]) as process:
+            async with started(tmp_path, command, [listener.fileno()]) as process:
                 assert await address(process) == url
                 async with http.get(f"{url}/health/live") as answer:
                     assert answer.status == 200
@@ -149,29 +159,25 @@ async def test_who_comes_between_two_processes_is_answered_by_the_second(tmp_pat
                 assert await asyncio.wait_for(process.wait(), 10) == 0
             async with asyncio.TaskGroup() as group:
                 between = group.create_task(http.get(f"{url}/health/live"))
-                async with started(tmp_path, command=command, files=[listener.fileno()]):
+                async with started(tmp_path, command, [listener.fileno()]):
                     assert (await asyncio.wait_for(between, 20)).status == 200
 
 
-async def test_sockets_that_are_handed_over_are_closed_in_children(tmp_path: Path) -> None:
-    script = (
-        "import os, subprocess, sys; from service.supervisor import Supervisor;"
-        "[one] = Supervisor(os.environ).sockets;"
-        "there = [os.fstat(one.fileno()).st_ino == os.stat(f'/proc/self/fd/3').st_ino];"
-        "seen = subprocess.run(['ls', '/proc/self/fd'], close_fds=False, capture_output=True, text=True);"
-        "print(there, [name for name in seen.stdout.split() if int(name) == one.fileno()])"
-    )
+@pytest.mark.parametrize("taken", [True, False])
+async def test_children_get_none_of_the_sockets(tmp_path: Path, taken: bool) -> None:
+    child = "import subprocess; sys.exit(subprocess.call(['sh', '-c', '<&3'], close_fds=False))"
+    take = "from service.supervisor import Supervisor; one = Supervisor(os.environ)" if taken else ""
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        command = (*HANDING_OVER, str(listener.fileno()), COMMAND[0], "-c", script)
-        async with started(tmp_path, command=command, files=[listener.fileno()]) as process:
-            output, errors = await asyncio.wait_for(process.communicate(), 20)
-    assert output.decode().startswith("[True]"), errors.decode()
+        command = handing_over(listener, sys.executable, "-c", f"import os, sys\n{take}\n{child}")
+        async with started(tmp_path, command, [listener.fileno()]) as process:
+            status = await asyncio.wait_for(process.wait(), 20)
+    assert (status != 0) is taken
 
 
 async def test_a_socket_of_the_network_is_refused_however_it_comes(tmp_path: Path) -> None:
     with socket.create_server(("0.0.0.0", 0)) as listener:
-        command = (*HANDING_OVER, str(listener.fileno()), *COMMAND)
-        async with started(tmp_path, command=command, files=[listener.fileno()]) as process:
+        command = handing_over(listener, *COMMAND)
+        async with started(tmp_path, command, [listener.fileno()]) as process:
             _, errors = await asyncio.wait_for(process.communicate(), 20)
     assert process.returncode == 1
     assert b"CAUSERIE_SERVER_OPEN_TO_NETWORK" in errors
@@ -184,13 +190,15 @@ async def test_the_first_client_of_systemd_starts_it(tmp_path: Path) -> None:
     names = ["CAUSERIE_STATE_DIR", "CAUSERIE_EMBEDDED_ENABLED", "CAUSERIE_SCRIPTED_ENABLED"]
     passed = [argument for name in names for argument in ("-E", name)]
     command = ["systemd-socket-activate", "-l", str(path), *passed, *COMMAND]
-    async with started(tmp_path, command=command) as process:
+    async with started(tmp_path, command) as process:
         for _ in range(200):
             if path.is_socket():
                 break
             await asyncio.sleep(0.05)
         connector = aiohttp.UnixConnector(str(path))
-        async with aiohttp.ClientSession(connector=connector) as http:
-            async with http.get("http://localhost/health/live") as answer:
-                assert answer.status == 200
+        async with (
+            aiohttp.ClientSession(connector=connector) as http,
+            http.get("http://localhost/health/live") as answer,
+        ):
+            assert answer.status == 200
         assert await address(process) == f"unix:{path}"

@@ -15,7 +15,7 @@ from service.providers.provider import Provider
 from service.providers.registry import Registry
 from service.stores.ledger import Ledger, Record
 from service.tasks import Tasks
-from service.telemetry import Metrics
+from service.telemetry import Metrics, turn_id
 from service.turns.books import Books
 from service.turns.past import Past, end_unfinished
 from service.turns.turn import Terms, Turn
@@ -131,11 +131,12 @@ class Turns:
         return ask
 
     async def _run(self, turn: Turn) -> None:
+        turn_id.set(turn.id)
         try:
             await turn.run()
         finally:
             del self._running[turn]
-            self._measure(turn.record)
+            self._measure(turn)
             if turn.closed:
                 turn.closed.add_done_callback(lambda _: self._forget(turn))
 
@@ -169,11 +170,19 @@ class Turns:
                 await self._books.journal.expire(time.time() - self._keep)
             await asyncio.sleep(EXPIRY_SECONDS)
 
-    def _measure(self, record: Record) -> None:
-        provider = record.provider or "none"
+    def _measure(self, turn: Turn) -> None:
+        record, provider = turn.record, turn.record.provider or "none"
         self._metrics.streams.dec()
         self._metrics.endings.labels(provider, record.ending).inc()
-        if record.first_token_at is not None:
+        if record.first_token_at is not None and record.ended_at is not None:
             self._metrics.first_token.labels(provider).observe(record.first_token_at - record.opened_at)
+            spoken = record.ended_at - record.first_token_at
+            self._metrics.chunk_seconds.labels(provider).observe(spoken / len(turn.log.events))
         for direction, tokens in (("prompt", record.prompt_tokens), ("completion", record.completion_tokens)):
-            self._metrics.tokens.labels(direction, provider, record.usage_source).inc(tokens or 0)
+            labels = (direction, provider, self._listed(record), record.usage_source)
+            self._metrics.tokens.labels(*labels).inc(tokens or 0)
+
+    def _listed(self, record: Record) -> str:
+        """The model's name where a provider lists it: names that clients make up would be labels without end."""
+        listed = self._registry.listing(record.provider) if record.provider else None
+        return record.model if record.model and listed and listed.has(record.model) else "other"
