@@ -39,6 +39,8 @@ async def streamed(request: web.Request, stream: Stream, limits: Limits) -> web.
             "Last-Event-ID": f"{stream.turn.epoch}-{stream.after - 1}" if stream.after else "earliest",
         }
     )
+    if request.method == "HEAD":  # whoever asks for the head alone is no reader
+        return response
     with stream.turn.reading() as log:
         request[STARTED] = True
         try:

@@ -274,3 +274,13 @@ async def test_what_has_expired_is_not_there(tmp_path: Path, upstream: Upstream)
                 break
             await asyncio.sleep(0.02)
         assert await gone()
+
+
+async def test_who_asks_for_the_head_alone_is_no_reader(service: Service, upstream: Upstream) -> None:
+    upstream.script(Say("Hel"), Stall())
+    async with service.asking() as answer:
+        await answer.content.readuntil(b'"Hel"}\n\n')
+        turn = answer.headers["X-Turn-Id"]
+        async with service.http.head(f"{service.url}{TURNS}/{turn}") as head:
+            assert (head.status, head.headers["X-Turn-Id"]) == (200, turn)
+        assert not upstream.aborted
