@@ -7,7 +7,12 @@ IN_VENV := .venv/bin/python
 LOCK := ../$(IN_VENV) -m uv pip compile --quiet --upgrade --universal --python-version 3.11 \
 	--generate-hashes --no-annotate --no-emit-index-url --no-header
 
-.PHONY: help run test lint types fmt bench docs lock clean runtime tools
+PREFIX := /opt/causerie
+TREE = $(DESTDIR)$(PREFIX)
+UNITS = $(DESTDIR)/etc/systemd/system
+COPIED := service config requirements LICENSE
+
+.PHONY: help run test lint types fmt bench docs lock install uninstall clean runtime tools copies
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -31,7 +36,7 @@ fmt: tools ## Format the code, and repair what can be repaired
 	@$(IN_VENV) -m ruff format
 
 bench: tools ## Measure the service
-	@$(IN_VENV) bench/run.py
+	@$(IN_VENV) bench/run.py $(ARGS)
 
 docs: runtime ## Write docs/openapi.json anew from the routes
 	@$(IN_VENV) -m service.openapi > docs/openapi.json
@@ -41,9 +46,33 @@ lock: tools ## Lock the newest versions of what requirements/*.in ask for
 	@cd requirements && $(LOCK) dev.in -o dev.txt
 	@cd requirements && $(LOCK) --no-deps model.in -o model.txt
 
+install: copies ## Put the service into PREFIX (/opt/causerie) and start it by systemd; DESTDIR=dir only copies
+	@umask 022; $(PYTHON) $(TREE)/requirements/install.py base model
+	$(if $(DESTDIR),,systemctl daemon-reload)
+	$(if $(DESTDIR),,systemctl enable causerie.socket causerie.service)
+	$(if $(DESTDIR),,systemctl restart causerie.service)
+
+uninstall: ## Stop the service and remove it; what it keeps stays in /var/lib/private/causerie
+	$(if $(DESTDIR),,-systemctl disable --now causerie.service causerie.socket)
+	rm -f $(UNITS)/causerie.service $(UNITS)/causerie.socket
+	rm -rf $(addprefix $(TREE)/,$(COPIED) .venv)
+	-rmdir $(TREE)
+	$(if $(DESTDIR),,systemctl daemon-reload)
+
 clean: ## Remove .venv and every cache
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} +
+
+# The service runs as nobody in particular, in a world without home directories.
+copies:
+	@$(PYTHON) -c 'import sys; home = sys.base_prefix.startswith(("/root/", "/home/")); \
+		sys.exit("Under systemd the service cannot read " + sys.base_prefix + ", which is in a home directory:" \
+		" make $(MAKECMDGOALS) PYTHON=/usr/bin/python3" if home and not "$(DESTDIR)" else 0)'
+	install -d $(TREE) $(UNITS)
+	rm -rf $(addprefix $(TREE)/,$(COPIED))
+	tar -c --exclude='__pycache__' --exclude='.*' --mode=a+rX,u+w,go-w $(COPIED) | tar -x --no-same-owner -C $(TREE)
+	sed 's|/opt/causerie|$(PREFIX)|' config/systemd/causerie.service > $(UNITS)/causerie.service
+	install -m 644 config/systemd/causerie.socket $(UNITS)/causerie.socket
 
 runtime:
 	@$(PYTHON) requirements/install.py base model

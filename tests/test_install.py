@@ -315,7 +315,8 @@ def make(clone: Path, *arguments: str, path: str) -> str:
 
 def test_make_alone_lists_the_targets(clone: Path) -> None:
     listed = [line.split()[0] for line in make(clone, path=os.environ["PATH"]).splitlines()]
-    assert listed == ["help", "run", "test", "lint", "types", "fmt", "bench", "docs", "lock", "clean"]
+    for_work = ["help", "run", "test", "lint", "types", "fmt", "bench", "docs", "lock"]
+    assert listed == [*for_work, "install", "uninstall", "clean"]
 
 
 def test_make_takes_the_newest_python_that_works(clone: Path) -> None:

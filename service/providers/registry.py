@@ -79,7 +79,7 @@ class Registry:
 
     async def _ask(self, provider: Provider) -> None:
         listing = await self._heard(provider)
-        if self._listings[provider.name].live != listing.live:
+        if self.probed.is_set() and self._listings[provider.name].live != listing.live:
             log.info("%s is %s", provider.label, "live" if listing.live else f"not live: {listing.reason}")
         self._listings[provider.name] = listing
         self._metrics.provider_up.labels(provider.name).set(listing.live)
@@ -96,6 +96,9 @@ class Registry:
             return Listing(known, False, error.message)
         except TimeoutError:
             return Listing(known, False, f"{provider.label} did not list its models in time.")
+        except Exception:  # whatever one of them does, the others are asked again
+            log.exception("%s could not be asked for its models", provider.label)
+            return Listing(known, False, f"{provider.label} could not be asked; the service's log says why.")
 
 
 def _unheard(provider: Provider) -> Listing:

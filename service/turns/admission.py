@@ -139,6 +139,8 @@ class Turns:
             self._measure(turn)
             if turn.closed:
                 turn.closed.add_done_callback(lambda _: self._forget(turn))
+            else:
+                self._forget(turn)
 
     def _forget(self, turn: Turn) -> None:
         """The journal has it now."""

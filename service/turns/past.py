@@ -1,5 +1,6 @@
 """A turn that has ended and lies in the journal; and those of a dead process, which are ended here."""
 
+import asyncio
 import logging
 import secrets
 import time
@@ -8,13 +9,16 @@ from contextlib import contextmanager
 
 import msgspec
 
-from service.events import Event, Finish, Finished
+from service.events import Begun, Event, Finish, Finished
 from service.stores.journal import Entry, Journal, Kept
 from service.stores.ledger import Ledger
 from service.turns.log import Log
 from service.turns.settlement import settle
 
 log = logging.getLogger(__name__)
+
+AT_ONCE = 1_000
+"""Rows that are written together; so many turns may have been left that the start must not wait for each."""
 
 
 class Past:
@@ -39,15 +43,19 @@ async def end_unfinished(journal: Journal, ledger: Ledger) -> None:
     It may have said more than it wrote: so the epoch changes, and ids of the old one are not trusted.
     """
     left = {kept.entry.id: kept for kept in await journal.unfinished()}
+    rows: list[asyncio.Future[None]] = []
     for record in await ledger.unsettled():
         kept = left.pop(record.id, None)
         used = settle(record, kept.events if kept else [], None, "interrupted", None)
+        rows.append(ledger.settle(record))
         if kept:
-            await journal.close(_ended(kept.entry), [*kept.events, *_last_words(kept.events), used])
-        await ledger.settle(record)
+            rows.append(journal.close(_ended(kept.entry), [*_told(kept), used]))
+        if len(rows) > AT_ONCE:
+            await asyncio.gather(*rows, return_exceptions=True)
+            rows.clear()
         log.warning("turn %s was interrupted by the end of the last process", record.id)
-    for kept in left.values():
-        await journal.close(_ended(kept.entry), kept.events)
+    rows += [journal.close(_ended(kept.entry), _told(kept)) for kept in left.values()]
+    await asyncio.gather(*rows, return_exceptions=True)  # a bad row is logged, and must not keep it from starting
 
 
 def _ended(entry: Entry) -> Entry:
@@ -56,5 +64,8 @@ def _ended(entry: Entry) -> Entry:
     )
 
 
-def _last_words(events: list[Event]) -> list[Event]:
-    return [] if any(type(event) is Finished for event in events) else [Finished(Finish("interrupted"))]
+def _told(kept: Kept) -> list[Event]:
+    """What it said, from its first word to a last one."""
+    events = kept.events or [Begun(kept.entry.id)]
+    finished = any(type(event) is Finished for event in events)
+    return events if finished else [*events, Finished(Finish("interrupted"))]

@@ -18,6 +18,7 @@ export class AnswerView {
     this.thinking = false;
     this.frame = 0;
     this.patience = element("span");
+    this.troubled = false;
     this.waiting = element("p", { className: "waiting" }, ...guillemets(), this.patience);
     this.summary = element("summary");
     this.reasoning = element("div", { className: "reasoning" });
@@ -36,6 +37,13 @@ export class AnswerView {
   /** What the reader is waiting for, until something comes. @param {string} text */
   wait(text) {
     this.patience.textContent = text;
+  }
+
+  /** What is wrong for the time being, whatever has come; "": nothing is. @param {string} text */
+  trouble(text) {
+    this.troubled = text !== "";
+    if (this.troubled || this.patience.className) this.wait(text);
+    this.updateSoon();
   }
 
   /** Shows the answer as it is now, at the next frame: tokens may come faster than a screen can show. */

@@ -5,8 +5,9 @@ import { element, icon } from "./dom.js";
 import { Follower } from "./follow.js";
 import { language, say } from "./messages.js";
 import * as store from "./store.js";
+import { Reading } from "./reading.js";
 import { Transcript } from "./transcript.js";
-import { history, newAnswer, run } from "./turn.js";
+import { history, newAnswer } from "./turn.js";
 import { Welcome, embeddedLoads } from "./welcome.js";
 
 /** Milliseconds between two times that a growing answer is kept on the device. */
@@ -16,11 +17,9 @@ const find = (/** @type {string} */ selector) => /** @type {any} */ (document.qu
 
 let chat = store.chat();
 let choice = store.choice();
-/** @type {AbortController | null} the turn that is under way */
-let turn = null;
+/** @type {Reading | null} the answer that is under way */
+let reading = null;
 let kept = 0;
-/** The browser breaks the stream of a page that is left, which is not a failure to be kept. */
-let leaving = false;
 
 document.documentElement.lang = language;
 for (const node of document.querySelectorAll("[data-say]")) {
@@ -34,7 +33,7 @@ for (const node of document.querySelectorAll("[data-icon]")) {
 
 const follower = new Follower(find("#latest"));
 const chooser = new Chooser(find("#chooser"), choose);
-const composer = new Composer(find("#composer"), { send: ask, stop: () => turn?.abort() });
+const composer = new Composer(find("#composer"), { send: ask, stop: () => reading?.stop() });
 const welcome = new Welcome(find("#welcome"), ask, goBack);
 const transcript = new Transcript(find("#transcript"), {
   again: () => askAgain(),
@@ -46,15 +45,9 @@ find("textarea").placeholder = say("placeholder");
 find("#choice").addEventListener("click", openChooser);
 find("#new").addEventListener("click", beginNewChat);
 addEventListener("keydown", (event) => {
-  if (event.key === "Escape" && !event.isComposing && !find("#chooser").open) turn?.abort();
+  if (event.key === "Escape" && !event.isComposing && !find("#chooser").open) reading?.stop();
 });
-addEventListener("pagehide", () => {
-  keep();
-  leaving = true;
-});
-addEventListener("pageshow", () => {
-  leaving = false;
-});
+addEventListener("pagehide", keep);
 
 showChoice();
 showChat();
@@ -62,7 +55,7 @@ welcome.watch();
 
 /** @param {string} text */
 function ask(text) {
-  if (turn) return;
+  if (reading) return;
   chat.title ||= text.slice(0, 60);
   chat.messages.push({ role: "user", content: text });
   transcript.ask(text);
@@ -70,55 +63,71 @@ function ask(text) {
 }
 
 function askAgain() {
-  if (turn || chat.messages.at(-1)?.role !== "assistant") return;
+  if (reading || chat.messages.at(-1)?.role !== "assistant") return;
   chat.messages.pop();
   transcript.forget();
   answerLast();
 }
 
 /** Lets the chosen model answer what stands at the end of the chat. */
-async function answerLast() {
-  const own = (turn = new AbortController());
-  const [asked, answer] = [chat, newAnswer()];
-  const messages = history(chat.messages);
+function answerLast() {
+  const answer = newAnswer();
+  const asked = { messages: history(chat.messages), conversation_id: chat.id, id: store.unique() };
+  const question = { body: { ...target(), ...asked, on_disconnect: "wait" }, key: store.unique() };
   chat.messages.push(answer);
   const view = transcript.answer(answer);
   if (embeddedLoads(welcome.providers)) view.wait(say("embeddedWaits"));
   showTitle();
-  composer.setRunning(true);
   composer.focus();
   follower.jump();
   announce(say("answering", { name: choice?.model ? choice.label : say("title") }));
-  const body = { ...target(), messages, conversation_id: asked.id, id: store.unique() };
-  await run(body, answer, own.signal, (event) => {
-    if (event.type === "title") retitle(event.title);
-    view.updateSoon();
-    if (performance.now() - kept > KEEPING) keep();
-  });
-  if (turn === own) turn = null;
-  if (asked !== chat) return;
+  follow(view, question);
+}
+
+/** @param {import("./answer.js").AnswerView} view @param {import("./reading.js").Question | null} question */
+async function follow(view, question) {
+  const own = (reading = new Reading(view.answer, told(view), question));
+  const asked = chat;
+  composer.setRunning(true);
+  await own.run();
+  if (reading === own) reading = null;
+  if (asked !== chat) return store.keepWhereItIs(asked);
   composer.setRunning(false);
   keep();
   view.settle(view === transcript.last);
   await view.markup.finish();
-  announce(outcome(answer));
+  announce(outcome(view.answer));
 }
+
+/** @param {import("./answer.js").AnswerView} view @returns {import("./reading.js").Told} */
+const told = (view) => ({
+  changed: (event) => {
+    if (event.type === "title") retitle(event.title);
+    view.updateSoon();
+    if (event.type === "turn" || performance.now() - kept > KEEPING) keep();
+  },
+  reached: () => view.trouble(""),
+  broke: (what) => {
+    view.trouble(say(what));
+    announce(say(what));
+  },
+});
 
 const target = () => ({ provider: choice?.provider ?? null, model: choice?.model ?? null });
 
 /** @param {import("./turn.js").Answer} answer */
 function outcome({ state, error }) {
-  if (error) return error.message || say(/** @type {"broken" | "unreachable"} */ (error.kind));
-  return say(state === "stopped" ? "stopped" : "answered");
+  if (error) return error.message || say(error.kind);
+  return say(state === "done" ? "answered" : state);
 }
 
-/** @param {string} text told to screen readers, at the beginning and the end of an answer only */
+/** @param {string} text told to screen readers, once: at the beginning and the end of an answer, and when it hangs */
 function announce(text) {
-  find("#announcement").textContent = text;
+  if (find("#announcement").textContent !== text) find("#announcement").textContent = text;
 }
 
 function beginNewChat() {
-  turn?.abort();
+  reading?.stop();
   if (chat.messages.length) store.keepPrevious(chat);
   changeTo(store.newChat());
 }
@@ -130,7 +139,7 @@ function goBack() {
 
 /** @param {store.Chat} other */
 function changeTo(other) {
-  turn = null;
+  reading = null;
   chat = other;
   composer.setRunning(false);
   keep();
@@ -138,10 +147,12 @@ function changeTo(other) {
   composer.focus();
 }
 
-async function showChat() {
+function showChat() {
   showTitle();
   follower.jump();
-  await transcript.show(chat.messages);
+  transcript.show(chat.messages);
+  // What was being answered when the page was left is read on where it stood.
+  if (transcript.last?.running) follow(transcript.last, null);
 }
 
 function showTitle() {
@@ -157,7 +168,6 @@ function retitle(title) {
 }
 
 function keep() {
-  if (leaving) return;
   kept = performance.now();
   find("#not-kept").hidden = store.keepChat(chat);
 }

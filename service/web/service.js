@@ -1,14 +1,12 @@
 /** The service's routes, as functions. */
-import { events } from "./stream.js";
-
 const BASE = "/backend-api/v2";
 
 /** The service said no; `message` is its own and says what to do. */
 export class Refused extends Error {
-  /** @param {string} message @param {string} code */
-  constructor(message, code) {
+  /** @param {string} message @param {number} status */
+  constructor(message, status) {
     super(message);
-    this.code = code;
+    this.status = status;
   }
 }
 
@@ -32,23 +30,48 @@ export async function models(provider) {
 }
 
 /** @param {string} text Markdown @returns {Promise<string>} HTML that is safe to show */
-export const rendered = async (text) => (await (await request("/render", { text })).json()).html;
+export const rendered = async (text) => (await (await request("/render", { body: { text } })).json()).html;
 
-/** @param {object} body @param {AbortSignal} signal @returns {AsyncGenerator<Record<string, any>>} */
-export async function* conversation(body, signal) {
-  const response = await request("/conversation", body, signal);
-  if (response.body) yield* events(response.body);
+/** @typedef {ReadableStream<Uint8Array> | null} Stream */
+
+/**
+ * Asks. The same question with the same key is the same turn, however often it is sent.
+ * @param {object} body @param {string} key @param {AbortSignal} signal @returns {Promise<Stream>}
+ */
+export const conversation = async (body, key, signal) =>
+  (await request("/conversation", { body, signal, headers: { "idempotency-key": key } })).body;
+
+/**
+ * The rest of a turn, after the event with this id; null: nothing is left. This is `fetch` and not EventSource,
+ * which does not tell "nothing is left" from "not there" from a proxy's 502.
+ * @param {string} turn @param {string} last @param {AbortSignal} signal @returns {Promise<Stream>}
+ */
+export async function rest(turn, last, signal) {
+  const after = last && `?after=${encodeURIComponent(last)}`;
+  const response = await request(`/turns/${encodeURIComponent(turn)}${after}`, { signal });
+  return response.status === 204 ? null : response.body;
 }
 
-/** @param {string} path @param {object} [body] @param {AbortSignal} [signal] @returns {Promise<Response>} */
-async function request(path, body, signal) {
+/** Ends a turn, also when the page is just being left. @param {string} turn */
+export const stop = (turn) =>
+  request(`/turns/${encodeURIComponent(turn)}/stop`, { body: {}, keepalive: true });
+
+/**
+ * @param {string} path @param {Omit<RequestInit, "body"> & {body?: object}} [options]
+ * @returns {Promise<Response>}
+ */
+async function request(path, { body, headers, ...options } = {}) {
   const response = await fetch(BASE + path, {
     method: body ? "POST" : "GET",
-    headers: body ? { "content-type": "application/json" } : {},
+    headers: { ...headers, ...(body && { "content-type": "application/json" }) },
     body: body && JSON.stringify(body),
-    signal,
+    // Two readers of one address would wait for each other at the browser's cache.
+    cache: "no-store",
+    ...options,
   });
   if (response.ok) return response;
   const { error } = await response.json().catch(() => ({ error: null }));
-  throw new Refused(error?.message ?? `${response.status} ${response.statusText}`, error?.code ?? "");
+  const words = `${response.status} ${response.statusText}`;
+  if (!error && response.status >= 500) throw new Error(words); // a proxy's: the service is not there
+  throw new Refused(error?.message ?? words, response.status);
 }

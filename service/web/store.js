@@ -10,7 +10,7 @@ const LONGEST = 2_000_000;
 /** @returns {Chat} */
 export const newChat = () => ({ id: unique(), title: "", messages: [] });
 
-/** @returns {Chat} as it was left; an answer that was under way is marked as interrupted */
+/** @returns {Chat} as it was left; an answer that was under way can be read on */
 export const chat = () => valid(read("chat")) ?? newChat();
 
 /** @returns {Chat | null} the chat before this one */
@@ -24,6 +24,11 @@ export const keepChoice = (value) => write("choice", value);
 
 /** @param {Chat} value @returns {boolean} */
 export const keepChat = (value) => write("chat", bounded(value));
+
+/** A chat that is not before one any more: it may have become the previous one. @param {Chat} value */
+export function keepWhereItIs(value) {
+  if (previous()?.id === value.id) keepPrevious(value);
+}
 
 /** @param {Chat | null} value */
 export const keepPrevious = (value) => write("previous", value && bounded(value));
@@ -48,8 +53,9 @@ function valid(kept) {
   if (!Array.isArray(kept?.messages)) return null;
   for (const message of kept.messages) {
     if (message.role !== "assistant") continue;
-    Object.assign(message, { ...newAnswer(), ...message, began: 0 });
-    if (message.state === "running") message.state = "interrupted";
+    Object.assign(message, { ...newAnswer(), ...message });
+    const goesOn = message.turn && message === kept.messages.at(-1);
+    if (message.state === "running" && !goesOn) message.state = "interrupted";
   }
   return kept;
 }

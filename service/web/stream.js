@@ -4,20 +4,23 @@
 const SILENCE = 90_000;
 
 /**
- * A parser that takes text however it was cut and returns the data of the events that are complete.
- * @returns {(text: string) => string[]}
+ * A parser that takes text however it was cut and returns the events that are complete. An event without an
+ * id of its own has that of the one before it, as the specification wants it.
+ * @returns {(text: string) => {id: string, data: string}[]}
  */
 export function parser() {
   let rest = "";
+  let id = "";
   let afterReturn = false;
   /** @type {string[]} */
   let data = [];
 
-  /** @param {string} line @param {string[]} found */
+  /** @param {string} line @param {{id: string, data: string}[]} found */
   function take(line, found) {
-    if (line.startsWith("data:")) data.push(line.slice(line[5] === " " ? 6 : 5));
+    if (line.startsWith("data:")) data.push(value(line));
+    if (line.startsWith("id:")) id = value(line);
     if (line !== "" || data.length === 0) return;
-    found.push(data.join("\n"));
+    found.push({ id, data: data.join("\n") });
     data = [];
   }
 
@@ -28,16 +31,21 @@ export function parser() {
     afterReturn = text.endsWith("\r");
     const lines = (rest + fresh).split(/\r\n|\r|\n/);
     rest = lines.pop() ?? "";
-    /** @type {string[]} */
+    /** @type {{id: string, data: string}[]} */
     const found = [];
     for (const line of lines) take(line, found);
     return found;
   };
 }
 
+/** @param {string} line @returns {string} what stands after the colon, and one blank that may follow it */
+const value = (line) => line.slice(line.indexOf(":") + 1).replace(/^ /, "");
+
+/** @typedef {Record<string, any> & {type?: string}} Event */
+
 /**
  * @param {ReadableStream<Uint8Array>} body
- * @returns {AsyncGenerator<Record<string, any>>} the events' JSON; what is not JSON is left out
+ * @returns {AsyncGenerator<{id: string, event: Event}>} what is not JSON is left out
  */
 export async function* events(body) {
   const reader = body.getReader();
@@ -47,9 +55,9 @@ export async function* events(body) {
     for (;;) {
       const { done, value } = await before(SILENCE, reader.read());
       if (done) return;
-      for (const data of parse(decoder.decode(value, { stream: true }))) {
+      for (const { id, data } of parse(decoder.decode(value, { stream: true }))) {
         const event = decoded(data);
-        if (event) yield event;
+        if (event) yield { id, event };
       }
     }
   } finally {
@@ -57,7 +65,7 @@ export async function* events(body) {
   }
 }
 
-/** @param {string} data @returns {Record<string, any> | null} */
+/** @param {string} data @returns {Event | null} */
 function decoded(data) {
   try {
     const event = JSON.parse(data);

@@ -14,7 +14,7 @@ export class Transcript {
     this.last = null;
   }
 
-  /** Shows a whole chat; the latest answers, which are in sight, are rendered first. @param {Message[]} messages */
+  /** Shows a whole chat at once; the latest answers, which are in sight, are rendered first. @param {Message[]} messages */
   async show(messages) {
     this.place.replaceChildren();
     this.last = null;
@@ -24,8 +24,9 @@ export class Transcript {
       if (message.role === "user") this.ask(message.content);
       else views.unshift(this.answer(message));
     }
-    for (const view of views) view.settle(view === this.last);
-    for (const view of views) {
+    const settled = views.filter((view) => !view.running);
+    for (const view of settled) view.settle(view === this.last);
+    for (const view of settled) {
       if (view.node.isConnected) await view.markup.finish();
     }
   }

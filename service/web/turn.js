@@ -1,5 +1,4 @@
-/** One turn: a question goes out, events come in and are folded into the answer. No elements here. */
-import { Refused, conversation } from "./service.js";
+/** What a turn says, folded into an answer event by event. No elements, no network here. */
 
 /**
  * @typedef {object} Answer
@@ -7,15 +6,19 @@ import { Refused, conversation } from "./service.js";
  * @property {string} content
  * @property {string} reasoning
  * @property {string} status what the model says it is doing while it thinks
- * @property {"running" | "done" | "stopped" | "interrupted" | "failed"} state
- * @property {{kind: "failed" | "auth" | "unreachable" | "broken", message: string} | null} error
+ * @property {"running" | "done" | "stopped" | "interrupted" | "abandoned" | "failed"} state
+ * @property {{kind: Failure, message: string} | null} error
  * @property {string[]} notes
  * @property {string} name who answers
  * @property {number} tokens
  * @property {string} reason why it finished
- * @property {number} began when reasoning began, in milliseconds; 0 when it did not
+ * @property {number} began when reasoning began, in milliseconds since 1970; 0 when it did not
  * @property {number} seconds how long it thought
+ * @property {string} turn the id by which the rest can be read
+ * @property {string} last the id of the last event that was read
  */
+/** @typedef {"failed" | "auth" | "unreachable" | "broken" | "gone"} Failure */
+/** @typedef {import("./stream.js").Event} Event */
 /** @typedef {{role: "user", content: string}} Question */
 /** @typedef {Question | Answer} Message */
 
@@ -33,28 +36,40 @@ export const newAnswer = () => ({
   reason: "",
   began: 0,
   seconds: 0,
+  turn: "",
+  last: "",
 });
+
+/** @type {Record<string, Answer["state"]>} what has become of an answer that was not simply finished */
+const ENDINGS = { stopped: "stopped", interrupted: "interrupted", abandoned: "abandoned" };
 
 /** @type {Record<string, (answer: Answer, event: any) => void>} */
 const folds = {
+  turn: (answer, { turn }) => {
+    answer.turn = turn;
+  },
+  reset: (answer) => {
+    const { turn, name, began, seconds } = answer;
+    Object.assign(answer, { ...newAnswer(), turn, name, began, seconds });
+  },
   provider: (answer, { provider }) => {
     answer.name = provider?.model || provider?.label || provider?.name || answer.name;
   },
   content: (answer, { content }) => {
-    answer.seconds ||= answer.began && Math.max(1, Math.round((performance.now() - answer.began) / 1000));
+    answer.seconds ||= answer.began && Math.max(1, Math.round((Date.now() - answer.began) / 1000));
     answer.content += content ?? "";
   },
   reasoning: (answer, { token, status }) => {
-    answer.began ||= performance.now();
+    answer.began ||= Date.now();
     answer.reasoning += token ?? "";
     answer.status = status ?? answer.status;
   },
   usage: (answer, { usage }) => {
     answer.tokens = usage?.completion_tokens ?? 0;
+    conclude(answer);
   },
   finish: (answer, { finish }) => {
     answer.reason = finish?.reason ?? "stop";
-    answer.state = "done";
   },
   message: (answer, { message }) => {
     answer.notes.push(message);
@@ -66,34 +81,23 @@ const folds = {
 /** The service writes `Class: text`; a reader needs the text. @param {string} message @param {string} name */
 const bare = (message, name) => String(message ?? name).replace(`${name}: `, "");
 
-/** @param {Answer} answer @param {any} event */
-export function fold(answer, event) {
-  if (Object.hasOwn(folds, event.type)) folds[event.type](answer, event);
-}
-
 /**
- * Asks, folds what comes into `answer`, and always leaves it in a state other than `running`.
- * @param {object} body @param {Answer} answer @param {AbortSignal} signal @param {(event: any) => void} changed
+ * Takes an event and remembers that it was read, in one step: what is kept of an answer is never ahead of, nor
+ * behind, the place from which it is read on.
+ * @param {Answer} answer @param {string} id "" when it has none @param {Event} event
  */
-export async function run(body, answer, signal, changed) {
-  let reached = false;
-  try {
-    for await (const event of conversation(body, signal)) {
-      reached = true;
-      fold(answer, event);
-      changed(event);
-    }
-    if (answer.state === "running") fail(answer, "broken", "");
-  } catch (problem) {
-    if (answer.state !== "running") return;
-    if (signal.aborted) answer.state = "stopped";
-    else if (problem instanceof Refused) fail(answer, "failed", problem.message);
-    else fail(answer, reached ? "broken" : "unreachable", "");
-  }
+export function fold(answer, id, event) {
+  if (Object.hasOwn(folds, event.type ?? "")) folds[event.type ?? ""](answer, event);
+  if (id) answer.last = id;
 }
 
-/** @param {Answer} answer @param {"failed" | "auth" | "unreachable" | "broken"} kind @param {string} message */
-function fail(answer, kind, message) {
+/** Nothing follows: its reason says what has become of it. @param {Answer} answer */
+export function conclude(answer) {
+  if (answer.state === "running") answer.state = ENDINGS[answer.reason] ?? "done";
+}
+
+/** @param {Answer} answer @param {Failure} kind @param {string} [message] the service's own words */
+export function fail(answer, kind, message = "") {
   answer.state = "failed";
   answer.error = { kind, message };
 }

@@ -1,12 +1,13 @@
 """The shipped nginx configuration, in a real nginx, in front of the real service."""
 
 import asyncio
+import io
 import json
 import re
-import shutil
 from asyncio.subprocess import PIPE
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from datetime import date
 from pathlib import Path
 
 import aiohttp
@@ -16,7 +17,7 @@ from aiohttp import web
 from tests.conftest import ROW
 from tests.deploy.proxy import NGINX, Proxy, replaced
 from tests.serving import CONVERSATION, events, serving, text
-from tests.upstream import Gate, Say, Upstream, until
+from tests.upstream import Done, Finish, Gate, Say, Upstream, Usage, until
 
 pytestmark = [
     pytest.mark.slow,
@@ -69,7 +70,7 @@ def gated(upstream: Upstream, count: int) -> list[asyncio.Event]:
     """The upstream says `count` + 1 words, each but the first after its gate has been opened."""
     gates = [asyncio.Event() for _ in range(count)]
     later = [step for number, gate in enumerate(gates, 1) for step in (Gate(gate), Say(f"word{number} "))]
-    upstream.script(Say("word0 "), *later)
+    upstream.script(Say("word0 "), *later, Finish(), Usage(), Done())
     return gates
 
 
@@ -140,9 +141,8 @@ async def test_headers_of_old_clients_pass_beside_another_site(proxy: Proxy, ups
         async with http.post(CONVERSATION, json=BODY, headers=old) as answer:
             assert answer.status == 200
             await answer.read()
-        async with http.get("/backend-api/v2/summary", headers={"Host": "localhost"}) as answer:
-            assert answer.status == 200, await answer.text()
-            assert "ada" in await answer.text()
+        async with http.get(f"/backend-api/v2/usage/{date.today()}", headers={"Host": "localhost"}) as answer:
+            assert json.loads(await answer.text())["user"] == "ada"
 
 
 async def test_what_a_client_says_of_itself_is_replaced(proxy: Proxy) -> None:
@@ -166,9 +166,12 @@ async def test_what_a_client_says_of_itself_is_replaced(proxy: Proxy) -> None:
 
 
 async def test_the_log_has_the_request_and_not_its_query(proxy: Proxy, upstream: Upstream) -> None:
-    async with fronted(proxy, upstream, proxy.shipped()) as http:
-        async with http.get("/health/live?asked=secret", headers={"X-Request-ID": "mine-1"}) as answer:
-            assert answer.headers["X-Request-ID"] == "mine-1"
+    asking = {"X-Request-ID": "mine-1"}
+    async with (
+        fronted(proxy, upstream, proxy.shipped()) as http,
+        http.get("/health/live?asked=secret", headers=asking) as answer,
+    ):
+        assert answer.headers["X-Request-ID"] == "mine-1"
     (line,) = (proxy.directory / "access.log").read_text().splitlines()
     assert '"GET /health/live" 200' in line
     assert line.endswith(" mine-1")
@@ -188,7 +191,7 @@ async def test_how_much_may_be_sent(
 ) -> None:
     async with fronted(proxy, upstream, proxy.shipped()) as http:
         size = mebibytes * MEBIBYTE
-        data = b" " * size if mebibytes < 100 else None
+        data = io.BytesIO(bytes(size)) if mebibytes < 100 else None
         headers = {} if data else {"Content-Length": str(size), "Expect": "100-continue"}
         async with http.post(path, data=data, headers=headers) as answer:
             said = await answer.text()
@@ -197,6 +200,9 @@ async def test_how_much_may_be_sent(
 
 
 async def test_a_socket_that_nobody_listens_on_is_a_bad_gateway(proxy: Proxy) -> None:
-    async with proxy.running(proxy.shipped()), aiohttp.ClientSession(proxy.url) as http:
-        async with http.get("/") as answer:
-            assert answer.status == 502
+    async with (
+        proxy.running(proxy.shipped()),
+        aiohttp.ClientSession(proxy.url) as http,
+        http.get("/") as answer,
+    ):
+        assert answer.status == 502

@@ -1,0 +1,113 @@
+/** One turn, read to its end: asked for once, read on however often the connection breaks, stopped by hand. */
+import { Patience } from "./patience.js";
+import { Refused, conversation, rest, stop } from "./service.js";
+import { events } from "./stream.js";
+import { conclude, fail, fold } from "./turn.js";
+
+/** @typedef {import("./turn.js").Answer} Answer */
+/** @typedef {{body: object, key: string}} Question what is sent, and what makes sending it twice one turn */
+/**
+ * @typedef {object} Told who wants to know
+ * @property {(event: import("./stream.js").Event) => void} changed the answer has taken this event
+ * @property {() => void} reached the service answers
+ * @property {(what: "readingOn" | "askingAgain") => void} broke it does not, and will be tried again
+ */
+
+/** Tries in vain, a few seconds for a question, and minutes for an answer. */
+const ASKING = 3;
+const READING = 22;
+
+/** Milliseconds that the last words of a turn may take which was stopped. */
+const LAST_WORDS = 1_000;
+
+export class Reading {
+  #leave = new AbortController();
+  #patience = new Patience();
+  #heard = false;
+  #stopping = false;
+
+  /** @param {Answer} answer @param {Told} told @param {Question | null} question null: it was asked before */
+  constructor(answer, told, question) {
+    this.answer = answer;
+    this.told = told;
+    this.question = question;
+  }
+
+  /** Always leaves the answer in another state than `running`. */
+  async run() {
+    const { answer } = this;
+    while (answer.state === "running") {
+      const problem = await this.#read();
+      if (answer.state !== "running") return;
+      if (this.#leave.signal.aborted) answer.state = "stopped";
+      else if (answer.reason && !problem) conclude(answer);
+      else if (!this.#passes(problem)) this.#giveUp(problem);
+      else await this.#wait();
+    }
+  }
+
+  /** The turn ends here, for the service as well; what was said is kept. */
+  stop() {
+    if (this.#stopping) return;
+    this.#stopping = true;
+    if (this.answer.turn) this.#end();
+    setTimeout(() => this.#leave.abort(), LAST_WORDS);
+  }
+
+  #end() {
+    stop(this.answer.turn).then(
+      () => this.#patience.hurry(),
+      () => this.#leave.abort(),
+    );
+  }
+
+  /** @returns {Promise<unknown>} what has broken the stream, if it did not just end */
+  async #read() {
+    try {
+      const stream = await this.#stream();
+      this.told.reached();
+      if (!stream) this.answer.reason ||= "interrupted";
+      else for await (const { id, event } of events(stream)) this.#take(id, event);
+      return null;
+    } catch (problem) {
+      return problem;
+    }
+  }
+
+  #stream() {
+    const { answer, question } = this;
+    if (answer.turn || !question) return rest(answer.turn, answer.last, this.#leave.signal);
+    return conversation(question.body, question.key, this.#leave.signal);
+  }
+
+  /** @param {string} id @param {import("./stream.js").Event} event */
+  #take(id, event) {
+    fold(this.answer, id, event);
+    this.#heard = true;
+    if (id) this.#patience.restore();
+    if (event.type === "turn" && this.#stopping) this.#end();
+    this.told.changed(event);
+  }
+
+  /** Whether trying again makes sense; what was heard without the id of a turn cannot be read on. */
+  #passes(/** @type {unknown} */ problem) {
+    const { turn } = this.answer;
+    if (this.#heard && !turn) return false;
+    return !(problem instanceof Refused) || (turn !== "" && problem.status >= 500);
+  }
+
+  async #wait() {
+    const { turn } = this.answer;
+    this.told.broke(turn ? "readingOn" : "askingAgain");
+    if (await this.#patience.pause(turn ? READING : ASKING, this.#leave.signal)) return;
+    if (!this.#leave.signal.aborted) this.#giveUp(null);
+  }
+
+  #giveUp(/** @type {unknown} */ problem) {
+    const { turn } = this.answer;
+    if (this.answer.reason) conclude(this.answer);
+    else if (!(problem instanceof Refused)) fail(this.answer, turn || this.#heard ? "broken" : "unreachable");
+    else if (turn && problem.status === 404) fail(this.answer, "gone");
+    else fail(this.answer, "failed", problem.message);
+  }
+}

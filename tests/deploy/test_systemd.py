@@ -1,0 +1,130 @@
+"""The shipped units under a real systemd: sandbox, watchdog, and restarts that nobody notices."""
+
+import asyncio
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from tests.deploy.load import Load
+from tests.deploy.machine import Machine, booted, missing
+from tests.serving import CONVERSATION, events, kinds
+
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(bool(missing()), reason=missing())]
+
+RESTARTS = int(os.environ.get("RESTARTS", "3"))
+STREAMS, LOOPS = 50, 4
+EXPOSURE = 10
+"""In tenths, as `systemd-analyze security` counts; what is left are other hosts, and the paths to them."""
+
+
+@pytest.fixture(scope="module")
+def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
+    with booted(tmp_path_factory.mktemp("machine")) as machine:
+        yield machine
+
+
+async def ask(connector: aiohttp.BaseConnector | None, **body: str) -> bytes:
+    """What a conversation is answered, through nginx or over the service's own socket."""
+    async with (
+        asyncio.timeout(60),
+        aiohttp.ClientSession("http://localhost", connector=connector) as http,
+        http.post(CONVERSATION, json=body) as answer,
+    ):
+        assert answer.status == 200, await answer.text()
+        return await answer.read()
+
+
+def answered(machine: Machine) -> bool:
+    """Whether a turn over the service's socket comes to its end."""
+    said = asyncio.run(ask(aiohttp.UnixConnector(machine.socket), prompt="say here", provider="Scripted"))
+    return kinds(events(said))[-1] == "usage"
+
+
+def test_it_is_active_once_it_is_ready(machine: Machine) -> None:
+    assert machine.run("systemctl", "is-active", "causerie.service", "causerie.socket").split() == ["active"] * 2
+    assert machine.shown("StatusText") == "On unix:/run/causerie/causerie.sock, turns running: 0"
+    assert machine.shown("NRestarts") == "0"
+
+
+def test_the_embedded_model_answers_in_the_sandbox(machine: Machine) -> None:
+    question = "What is the capital of France?"
+    through_nginx = machine.client(lambda: ask(None, prompt=question, provider="Embedded"))
+    assert b"Paris" in through_nginx
+    over_the_socket = ask(aiohttp.UnixConnector(machine.socket), prompt=question, provider="Embedded")
+    assert b"Paris" in asyncio.run(over_the_socket)
+
+
+def test_the_sandbox_holds_for_every_process(machine: Machine) -> None:
+    group = machine.run("cat", "/sys/fs/cgroup/system.slice/causerie.service/cgroup.procs")
+    assert len(group.split()) == 2  # the service, and the embedded model
+    for process in group.split():
+        status = machine.run("cat", f"/proc/{process}/status")
+        found = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
+        assert (int(found["CapEff"], 16), int(found["CapBnd"], 16)) == (0, 0)
+        assert (found["NoNewPrivs"], found["Seccomp"]) == ("1", "2")
+        assert int(found["Uid"].split()[0]) >= 61184  # of systemd's dynamic users
+    assert machine.run("stat", "-c", "%a", "/run/causerie/causerie.sock").strip() == "660"
+    assert machine.run("stat", "-c", "%a", "/var/lib/private/causerie/causerie.db").strip() == "600"
+
+
+@pytest.mark.parametrize("unit", ["causerie.service", "causerie.socket"])
+def test_the_units_have_no_typing_errors(machine: Machine, unit: str) -> None:
+    assert machine.run("systemd-analyze", "verify", f"/run/systemd/system/{unit}") == ""
+
+
+def test_the_sandbox_is_as_tight_as_it_was(machine: Machine) -> None:
+    unit = "/run/systemd/system/causerie.service"
+    score = ["systemd-analyze", "security", "--offline=true", "--no-pager", f"--threshold={EXPOSURE}", unit]
+    machine.run(*score)
+
+
+def test_the_next_request_after_a_kill_is_answered(machine: Machine) -> None:
+    before = int(machine.shown("NRestarts"))
+    machine.run("systemctl", "kill", "--kill-who=main", "--signal=KILL", "causerie.service")
+    assert answered(machine)
+    assert int(machine.shown("NRestarts")) == before + 1
+
+
+def test_a_process_that_does_nothing_is_started_again(machine: Machine) -> None:
+    before = int(machine.shown("NRestarts"))
+    machine.run("systemctl", "kill", "--kill-who=main", "--signal=STOP", "causerie.service")
+    assert answered(machine)
+    assert int(machine.shown("NRestarts")) == before + 1
+    log = machine.log()
+    assert "Watchdog timeout" in log
+    assert "Fatal Python error: Aborted" in log
+
+
+def test_restarts_are_not_noticed(machine: Machine) -> None:
+    async def restarted() -> Load:
+        async with aiohttp.ClientSession("http://127.0.0.1", connector=aiohttp.TCPConnector(limit=0)) as http:
+            load = Load(http)
+            async with load.running(STREAMS, LOOPS):
+                for round in range(1, RESTARTS + 1):
+                    await load.until(lambda: load.streams == STREAMS)
+                    machine.run("systemctl", "reset-failed", "causerie.service")
+                    await asyncio.to_thread(machine.run, "systemctl", "restart", "causerie.service")
+                    await load.until(lambda: load.told == round * STREAMS)
+                await load.until(lambda: load.streams == STREAMS)
+        return load
+
+    load = machine.client(restarted)
+    print(dict(load.seen), f"longest wait {load.longest:.2f} s")
+    assert load.seen.keys() == {"look 200", "turn", "stream told"}
+    assert load.seen["stream told"] == RESTARTS * STREAMS
+
+
+def test_stopped_and_started_it_has_its_books(machine: Machine) -> None:
+    assert answered(machine)
+    machine.run("systemctl", "stop", "causerie.service", "causerie.socket")
+    assert machine.shown("Result") == "success"
+    machine.run("systemctl", "start", "causerie.socket")
+    assert machine.shown("ActiveState") == "inactive"
+    assert answered(machine)  # the first client starts it
+
+
+def test_its_own_root(machine: Machine) -> None:
+    assert Path(machine.socket).is_socket()
