@@ -36,6 +36,9 @@ async def test_the_metrics_are_prometheus_text(service: Service) -> None:
     async with service.http.get(service.url + "/metrics") as answer:
         text = await answer.text()
     assert 'llm_stream_end_total{provider="Upstream",reason="done"} 1.0' in text
-    assert 'llm_tokens_total{direction="completion",provider="Upstream",source="provider"} 4.0' in text
+    assert (
+        'llm_tokens_total{direction="completion",model="small",provider="Upstream",source="provider"} 4.0'
+        in text
+    )
     assert 'provider_up{provider="Upstream"} 1.0' in text
     assert "llm_streams_active 0.0" in text
