@@ -87,6 +87,8 @@ class Reader:
                 data = self._wire.encode(batch, self._position)
                 self._position += len(batch)
                 await self._drained(self._send(data))
+                if len(batch) == PIECE:
+                    await asyncio.sleep(0)  # a fast socket is never full: others must have their turn
             if self._log.ended or self._log.dismissed:
                 return
             self._live = self._loop.create_future()
@@ -124,13 +126,14 @@ class Reader:
     def _break_silence(self) -> None:
         """Sends a heartbeat after a while of silence: proxies and clients give up on a silent stream."""
         wait = self._sent_at + self._limits.heartbeat - self._loop.time()
-        if wait <= 0 and self._live and not self._live.done():
+        if wait <= 0:
             wait = self._limits.heartbeat
-            try:
-                self._send(self._wire.heartbeat)
-            except ConnectionResetError:
-                return  # the handler is being told as well
-        self._beat = self._loop.call_later(max(wait, 0.01), self._break_silence)
+            if self._live and not self._live.done():  # else it is behind, and its socket full
+                try:
+                    self._send(self._wire.heartbeat)
+                except ConnectionResetError:
+                    return  # the handler is being told as well
+        self._beat = self._loop.call_later(wait, self._break_silence)
 
 
 def written(response: web.StreamResponse, data: bytes) -> asyncio.Future[Any] | None:

@@ -81,6 +81,8 @@ async def test_a_second_interrupt_ends_it_at_once(tmp_path: Path) -> None:
                 await refused(url)
                 process.send_signal(signal.SIGINT)
                 assert await asyncio.wait_for(process.wait(), 10) == -signal.SIGINT
+        assert process.stderr
+        assert b"Traceback" not in await process.stderr.read()
 
 
 async def refused(url: str) -> None:

@@ -9,10 +9,10 @@ from typing import Any
 
 import msgspec
 from msgspec import Struct
-from sqlalchemy import ColumnElement, RowMapping, delete, select
+from sqlalchemy import ColumnElement, RowMapping, bindparam, delete, select
 
 from service.events import Event
-from service.stores.database import Database
+from service.stores.database import PAGE, Database
 from service.stores.packing import packed, unpacked
 from service.stores.schema import journal, turns
 
@@ -53,6 +53,7 @@ class Journal:
         # One statement for both, as in the ledger: what opens after it has ended changes nothing.
         self._turn = insert.on_conflict_do_update(index_elements=["id"], set_=learnt, where=unfinished)
         self._piece = database.insert(journal).on_conflict_do_nothing(index_elements=["turn", "first"])
+        self._drop_pieces = delete(journal).where(journal.c.turn == bindparam("ended"))
 
     def open(self, entry: Entry) -> None:
         """Queues the row of a turn that begins."""
@@ -63,8 +64,10 @@ class Journal:
         self._database.write(self._piece, {"turn": turn, "first": first, "events": packed(events)})
 
     def close(self, entry: Entry, events: Sequence[Event]) -> asyncio.Future[None]:
-        """Queues the whole log of a turn that has ended; done when it is durable."""
-        return self._database.write(self._turn, _row(entry, packed(events)))
+        """Queues the whole log of a turn that has ended, in the place of its pieces; done when it is durable."""
+        whole = self._database.write(self._turn, _row(entry, packed(events)))
+        self._database.write(self._drop_pieces, {"ended": entry.id})
+        return whole
 
     async def find(self, turn: str) -> Kept | None:
         """The ended turn with this id."""
@@ -84,9 +87,14 @@ class Journal:
         return [Kept(entry, logs.get(entry.id, [])) for entry in entries]
 
     async def expire(self, before: float) -> None:
-        """Forgets turns that ended before a time, and the pieces of logs that are kept as a whole."""
+        """Forgets turns that ended before a time, a page at a time: the ends of others wait for each.
+
+        Pieces that were written after their turn had ended go as well.
+        """
+        old = select(turns.c.id).where(turns.c.ended_at < before).limit(PAGE)
+        while await self._database.read(old):
+            await self._database.write(delete(turns).where(turns.c.id.in_(old)), {})
         running = select(turns.c.id).where(turns.c.ended_at.is_(None))
-        await self._database.write(delete(turns).where(turns.c.ended_at < before), {})
         await self._database.write(delete(journal).where(journal.c.turn.not_in(running)), {})
 
     async def _one(self, *which: ColumnElement[bool]) -> Kept | None:

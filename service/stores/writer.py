@@ -64,7 +64,8 @@ class Writer:
 
     @property
     def waiting(self) -> int:
-        return len(self._waiting)
+        """Rows that are not durable yet, those in the hands of the database included."""
+        return len(self._waiting) + len(self._batch)
 
     @property
     def failing(self) -> str | None:

@@ -13,6 +13,7 @@ from service.messages import Ask
 from service.providers.auto import Auto
 from service.providers.provider import Provider
 from service.providers.registry import Registry
+from service.stores.journal import Kept
 from service.stores.ledger import Ledger, Record
 from service.tasks import Tasks
 from service.telemetry import Metrics, turn_id
@@ -49,6 +50,8 @@ class Turns:
         """By id: the running turns, and those whose records are not durable yet."""
         self._keyed: dict[Key, Turn] = {}
         """The same, by whoever asked and his idempotency key."""
+        self._past: WeakValueDictionary[str, Past] = WeakValueDictionary()
+        """By id: the ended turns that are being read; who reads the same one shares its log."""
         self._locks: WeakValueDictionary[Key, asyncio.Lock] = WeakValueDictionary()
         self._busy = asyncio.Event()
 
@@ -149,22 +152,27 @@ class Turns:
             self._keyed.pop((turn.owner, turn.terms.idempotency_key), None)
 
     async def _kept(self, id: str) -> Past | None:
-        kept = await self._books.journal.find(id)
-        return Past(kept) if kept else None
+        return self._past.get(id) or self._read(await self._books.journal.find(id))
 
     async def _kept_by(self, key: Key) -> Past | None:
-        kept = await self._books.journal.find_by_key(*key)
-        return Past(kept) if kept else None
+        return self._read(await self._books.journal.find_by_key(*key))
+
+    def _read(self, kept: Kept | None) -> Past | None:
+        return self._past.setdefault(kept.entry.id, Past(kept)) if kept else None
 
     async def _keep_journal(self) -> None:
         while True:
             await self._busy.wait()
             await asyncio.sleep(JOURNAL_SECONDS)
             if not self._books.failing:  # what waits for a disk should not grow by itself
-                for turn in self._running:
-                    turn.write_down()
+                self._write_down()
             if not self._running:
                 self._busy.clear()
+
+    def _write_down(self) -> None:
+        """A function of its own: the variable would keep the last turn, with all its log, until the next one."""
+        for turn in self._running:
+            turn.write_down()
 
     async def _expire(self) -> None:
         while True:

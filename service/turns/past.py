@@ -55,7 +55,9 @@ async def end_unfinished(journal: Journal, ledger: Ledger) -> None:
             rows.clear()
         log.warning("turn %s was interrupted by the end of the last process", record.id)
     rows += [journal.close(_ended(kept.entry), _told(kept)) for kept in left.values()]
-    await asyncio.gather(*rows, return_exceptions=True)  # a bad row is logged, and must not keep it from starting
+    await asyncio.gather(
+        *rows, return_exceptions=True
+    )  # a bad row is logged, and must not keep it from starting
 
 
 def _ended(entry: Entry) -> Entry:

@@ -130,7 +130,7 @@ class Turn:
             yield self.log
         finally:
             self.readers -= 1
-            if not self.readers and not self.log.ended and not self.log.dismissed:
+            if not self.readers and self.ending is None and not self.log.dismissed:
                 self._left_alone()
 
     def write_down(self) -> None:

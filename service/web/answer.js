@@ -17,9 +17,10 @@ export class AnswerView {
     this.running = answer.state === "running";
     this.thinking = false;
     this.frame = 0;
-    this.patience = element("span");
-    this.troubled = false;
-    this.waiting = element("p", { className: "waiting" }, ...guillemets(), this.patience);
+    this.patience = "";
+    this.problem = "";
+    this.status = element("span");
+    this.waiting = element("p", { className: "waiting" }, ...guillemets(), this.status);
     this.summary = element("summary");
     this.reasoning = element("div", { className: "reasoning" });
     this.thoughts = element("details", { hidden: true }, this.summary, this.reasoning);
@@ -36,13 +37,13 @@ export class AnswerView {
 
   /** What the reader is waiting for, until something comes. @param {string} text */
   wait(text) {
-    this.patience.textContent = text;
+    this.patience = text;
+    this.updateSoon();
   }
 
-  /** What is wrong for the time being, whatever has come; "": nothing is. @param {string} text */
+  /** What is wrong as long as it is, whatever has come; "": nothing is. @param {string} text */
   trouble(text) {
-    this.troubled = text !== "";
-    if (this.troubled || this.patience.className) this.wait(text);
+    this.problem = text;
     this.updateSoon();
   }
 
@@ -57,11 +58,11 @@ export class AnswerView {
     const { content, name, notes } = this.answer;
     this.heading.textContent = name || say("title");
     this.node.setAttribute("aria-busy", String(this.running));
-    this.waiting.hidden = !this.running || content !== "";
+    this.#wait();
     this.#think();
     this.outcome.replaceChildren(...notes.map((note) => element("p", { className: "note" }, note)));
-    if (content !== "") this.markup.show(content);
-    if (this.running && content !== "") this.markup.renderSoon();
+    if (content !== this.markup.text) this.markup.show(content);
+    if (this.running && content !== this.markup.shown) this.markup.renderSoon();
     this.acts.changed();
   }
 
@@ -88,16 +89,22 @@ export class AnswerView {
     this.outcome.querySelector(".acts")?.toggleAttribute("hidden", !last);
   }
 
+  #wait() {
+    const { content, reasoning } = this.answer;
+    this.status.textContent = this.problem || this.patience;
+    this.waiting.hidden = !this.running || (this.problem === "" && content + reasoning !== "");
+  }
+
   /** Reasoning is open while it grows and folds away once, when the answer begins or ends. */
   #think() {
     const { reasoning, content, seconds, status } = this.answer;
     const thinking = this.running && content === "";
+    this.reasoning.textContent = reasoning;
+    if (reasoning === "") this.thoughts.hidden = true;
     if (reasoning === "") return;
     if (this.thoughts.hidden || (!thinking && this.thinking)) this.thoughts.open = thinking;
     this.thinking = thinking;
     this.thoughts.hidden = false;
-    this.waiting.hidden = true;
-    this.reasoning.textContent = reasoning;
     const past = seconds ? say("thought", { count: seconds }) : say("thoughts");
     this.summary.textContent = thinking ? status || say("thinking") : past;
   }
@@ -106,7 +113,7 @@ export class AnswerView {
     const { content, state, error, reason } = this.answer;
     if (error) this.outcome.append(this.#failure(error));
     else if (state === "stopped") this.#remark(say("stopped"));
-    else if (state === "interrupted") this.#remark(say("interrupted"), last);
+    else if (state === "interrupted" || state === "abandoned") this.#remark(say(state), last);
     else if (reason === "length") this.#remark(say("cutOff"));
     else if (content === "") this.#remark(say("empty"));
   }
@@ -119,12 +126,11 @@ export class AnswerView {
 
   #failure(/** @type {NonNullable<Answer["error"]>} */ { kind, message }) {
     const titles = { failed: say("failed"), auth: say("failedAuth") };
-    const words = { unreachable: say("unreachable"), broken: say("broken") };
     const acts = element("div", { className: "acts" }, button("again", say("retry"), this.acts.again));
     if (kind === "auth" || kind === "failed") acts.append(button("model", say("chooseOther"), this.acts.choose));
     const failure = element("div", { className: "failure" });
     if (kind in titles) failure.append(element("strong", {}, titles[kind]));
-    failure.append(element("p", {}, message || words[kind]), acts);
+    failure.append(element("p", {}, message || say(kind)), acts);
     return failure;
   }
 }

@@ -100,18 +100,23 @@ async function follow(view, question) {
 }
 
 /** @param {import("./answer.js").AnswerView} view @returns {import("./reading.js").Told} */
-const told = (view) => ({
-  changed: (event) => {
-    if (event.type === "title") retitle(event.title);
-    view.updateSoon();
-    if (event.type === "turn" || performance.now() - kept > KEEPING) keep();
-  },
-  reached: () => view.trouble(""),
-  broke: (what) => {
-    view.trouble(say(what));
-    announce(say(what));
-  },
-});
+function told(view) {
+  return {
+    changed: (event) => {
+      if (event.type === "title") retitle(event.title);
+      view.updateSoon();
+      if (performance.now() - kept > KEEPING) keep();
+    },
+    reached: () => {
+      view.trouble("");
+      keep();
+    },
+    broke: (what) => {
+      view.trouble(say(what));
+      announce(say(what));
+    },
+  };
+}
 
 const target = () => ({ provider: choice?.provider ?? null, model: choice?.model ?? null });
 

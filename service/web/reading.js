@@ -50,12 +50,13 @@ export class Reading {
   stop() {
     if (this.#stopping) return;
     this.#stopping = true;
-    if (this.answer.turn) this.#end();
+    this.#leave.abort();
     setTimeout(() => this.#leave.abort(), LAST_WORDS);
   }
 
-  #end() {
-    stop(this.answer.turn).then(
+  /** @param {string} turn */
+  #end(turn) {
+    stop(turn).then(
       () => this.#patience.hurry(),
       () => this.#leave.abort(),
     );
@@ -64,29 +65,37 @@ export class Reading {
   /** @returns {Promise<unknown>} what has broken the stream, if it did not just end */
   async #read() {
     try {
-      const stream = await this.#stream();
-      this.told.reached();
-      if (!stream) this.answer.reason ||= "interrupted";
-      else for await (const { id, event } of events(stream)) this.#take(id, event);
+      const response = await this.#response();
+      this.#reached(response.headers.get("x-turn-id") ?? "");
+      if (response.status === 204) this.answer.reason ||= "interrupted";
+      else if (response.body) await this.#listen(response.body);
       return null;
     } catch (problem) {
       return problem;
     }
   }
 
-  #stream() {
+  #response() {
     const { answer, question } = this;
     if (answer.turn || !question) return rest(answer.turn, answer.last, this.#leave.signal);
     return conversation(question.body, question.key, this.#leave.signal);
   }
 
-  /** @param {string} id @param {import("./stream.js").Event} event */
-  #take(id, event) {
-    fold(this.answer, id, event);
-    this.#heard = true;
-    if (id) this.#patience.restore();
-    if (event.type === "turn" && this.#stopping) this.#end();
-    this.told.changed(event);
+  /** @param {string} turn the id, which is remembered at once: what follows it may never arrive */
+  #reached(turn) {
+    if (this.#stopping && turn && !this.answer.turn) this.#end(turn);
+    this.answer.turn ||= turn;
+    this.told.reached();
+  }
+
+  /** @param {ReadableStream<Uint8Array>} stream */
+  async #listen(stream) {
+    for await (const { id, event } of events(stream)) {
+      fold(this.answer, id, event);
+      this.#heard = true;
+      if (id) this.#patience.restore();
+      this.told.changed(event);
+    }
   }
 
   /** Whether trying again makes sense; what was heard without the id of a turn cannot be read on. */

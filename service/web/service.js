@@ -32,24 +32,21 @@ export async function models(provider) {
 /** @param {string} text Markdown @returns {Promise<string>} HTML that is safe to show */
 export const rendered = async (text) => (await (await request("/render", { body: { text } })).json()).html;
 
-/** @typedef {ReadableStream<Uint8Array> | null} Stream */
-
 /**
  * Asks. The same question with the same key is the same turn, however often it is sent.
- * @param {object} body @param {string} key @param {AbortSignal} signal @returns {Promise<Stream>}
+ * @param {object} body @param {string} key @param {AbortSignal} signal
  */
-export const conversation = async (body, key, signal) =>
-  (await request("/conversation", { body, signal, headers: { "idempotency-key": key } })).body;
+export const conversation = (body, key, signal) =>
+  request("/conversation", { body, signal, headers: { "idempotency-key": key } });
 
 /**
- * The rest of a turn, after the event with this id; null: nothing is left. This is `fetch` and not EventSource,
+ * The rest of a turn, after the event with this id; 204: nothing is left. This is `fetch` and not EventSource,
  * which does not tell "nothing is left" from "not there" from a proxy's 502.
- * @param {string} turn @param {string} last @param {AbortSignal} signal @returns {Promise<Stream>}
+ * @param {string} turn @param {string} last @param {AbortSignal} signal
  */
-export async function rest(turn, last, signal) {
+export function rest(turn, last, signal) {
   const after = last && `?after=${encodeURIComponent(last)}`;
-  const response = await request(`/turns/${encodeURIComponent(turn)}${after}`, { signal });
-  return response.status === 204 ? null : response.body;
+  return request(`/turns/${encodeURIComponent(turn)}${after}`, { signal });
 }
 
 /** Ends a turn, also when the page is just being left. @param {string} turn */

@@ -45,9 +45,6 @@ const ENDINGS = { stopped: "stopped", interrupted: "interrupted", abandoned: "ab
 
 /** @type {Record<string, (answer: Answer, event: any) => void>} */
 const folds = {
-  turn: (answer, { turn }) => {
-    answer.turn = turn;
-  },
   reset: (answer) => {
     const { turn, name, began, seconds } = answer;
     Object.assign(answer, { ...newAnswer(), turn, name, began, seconds });

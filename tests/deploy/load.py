@@ -3,9 +3,8 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable
-from contextlib import asynccontextmanager
 from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 
 import aiohttp
 
@@ -13,14 +12,16 @@ from tests.serving import CONVERSATION
 
 ENDLESS = {"prompt": "say one\nwait 3600", "provider": "Scripted"}
 SHORT = {"prompt": "say one\nsay two", "provider": "Scripted"}
+LOOK, TURN, TOLD = "look", "turn", "stream told"
+"""What becomes of requests as it should: answered, answered, and sent to resume."""
 
 
 class Load:
-    """`seen` counts what requests came to; `streams` of them are open, and `told` have been sent to resume."""
+    """`seen` counts what became of requests; `streams` are open that do not end by themselves."""
 
     def __init__(self, http: aiohttp.ClientSession) -> None:
         self.seen: Counter[str] = Counter()
-        self.streams = self.told = 0
+        self.streams = 0
         self.longest = 0.0
         """Seconds that a request waited for the head of its answer."""
         self._http = http
@@ -35,23 +36,17 @@ class Load:
             for task in tasks:
                 task.cancel()
 
-    async def until(self, fact: Callable[[], bool]) -> None:
-        async with asyncio.timeout(30):
-            while not fact():
-                await asyncio.sleep(0.01)
-
     async def _follow(self) -> None:
         """Opens a stream that does not end by itself, again and again."""
         while True:
             said = await self._stream(ENDLESS)
-            self.told += "\nevent: resume\n" in said
-            self.seen["stream told" if "\nevent: resume\n" in said else "stream not told"] += 1
+            self.seen[TOLD if "\nevent: resume\n" in said else f"stream cut: {said[-100:]}"] += 1
 
     async def _ask(self) -> None:
         while True:
             said = await self._stream(SHORT)
             complete = '"two"' in said and ("event: usage" in said or "event: resume" in said)
-            self.seen["turn" if complete else f"turn cut: {said[-100:]}"] += 1
+            self.seen[TURN if complete else f"turn cut: {said[-100:]}"] += 1
 
     async def _look(self) -> None:
         while True:
@@ -59,7 +54,7 @@ class Load:
             try:
                 async with self._http.get("/health/live") as answer:
                     await answer.read()
-                    self.seen[f"look {answer.status}"] += 1
+                    self.seen[LOOK if answer.status == 200 else f"look {answer.status}"] += 1
             except aiohttp.ClientError as error:
                 self.seen[repr(error)] += 1
             self.longest = max(self.longest, time.monotonic() - began)

@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
-from tests.deploy.proxy import NGINX, ROOT, SHIPPED
+from tests.deploy.proxy import NGINX, ROOT, SHIPPED, replaced
 
 T = TypeVar("T")
 CLONE_NEWNET = 0x40000000  # linux/sched.h
@@ -62,7 +62,6 @@ http {{
 OWN = """
 [Service]
 Environment=LD_LIBRARY_PATH=/opt/python/lib
-WatchdogSec=3s
 LoadCredential=CAUSERIE_SCRIPTED_ENABLED:/run/settings/scripted
 LoadCredential=CAUSERIE_SERVER_SHUTDOWN_TIMEOUT:/run/settings/shutdown_timeout
 """
@@ -146,15 +145,7 @@ def _contents(directory: Path) -> dict[Path, str]:
     (environment / "bin").mkdir()
     (environment / "bin/python").symlink_to(f"/opt/python/bin/{PYTHON}")
     (environment / "pyvenv.cfg").write_text("home = /opt/python/bin\n")
-    (units / "nginx.service").write_text(NGINX_SERVICE.format(nginx=NGINX))
-    (units / "causerie.service.d").mkdir()
-    (units / "causerie.service.d/own.conf").write_text(OWN)
-    for target, unit in {"sockets": "socket", "multi-user": "service"}.items():
-        wanted = units / f"{target}.target.wants"
-        wanted.mkdir()
-        (wanted / f"causerie.{unit}").symlink_to(f"../causerie.{unit}")
-    (units / "multi-user.target.wants/nginx.service").symlink_to("../nginx.service")
-    (units / "systemd-firstboot.service").symlink_to("/dev/null")
+    _add_units(units)
     written = {"00.preset": "disable *", "users.conf": "u www-data 33", "nginx.conf": NGINX_CONF}
     settings = {"settings/scripted": "true", "settings/shutdown_timeout": "1"}
     (directory / "settings").mkdir()
@@ -163,13 +154,29 @@ def _contents(directory: Path) -> dict[Path, str]:
     return {
         Path(sys.base_prefix): "/opt/python",
         stage / "opt/causerie": "/opt/causerie",
-        Path(sys.prefix) / "lib" / PYTHON / "site-packages": f"/opt/causerie/.venv/lib/{PYTHON}/site-packages",
+        Path(sys.prefix, packages.relative_to(environment)): f"/{packages.relative_to(stage)}",
         units: "/run/systemd/system",
         directory / "00.preset": "/run/systemd/system-preset/00.preset",
         directory / "users.conf": "/run/sysusers.d/users.conf",
         directory / "nginx.conf": "/run/nginx.conf",
         directory / "settings": "/run/settings",
     }
+
+
+def _add_units(units: Path) -> None:
+    """Adds to the installed units what enables them, and what suits a test."""
+    service = units / "causerie.service"
+    service.write_text(replaced(service.read_text(), "WatchdogSec=30s", "WatchdogSec=3s"))
+    (units / "causerie.service.d").mkdir()
+    (units / "causerie.service.d/own.conf").write_text(OWN)
+    (units / "nginx.service").write_text(NGINX_SERVICE.format(nginx=NGINX))
+    (units / "systemd-firstboot.service").symlink_to("/dev/null")
+    wanted = {"sockets": ["causerie.socket"], "multi-user": ["causerie.service", "nginx.service"]}
+    for target, names in wanted.items():
+        wants = units / f"{target}.target.wants"
+        wants.mkdir()
+        for name in names:
+            (wants / name).symlink_to(f"../{name}")
 
 
 def _systemd(nspawn: subprocess.Popen[bytes], console: Path) -> int:
@@ -193,10 +200,11 @@ def _children(pid: int) -> list[int]:
 
 
 def _remove_group(name: str) -> None:
-    """Removes the machine's cgroups; the processes that were in them have ended, or are just about to."""
+    """Ends whatever the machine still runs, and removes its cgroups."""
     mounts = [line.split() for line in Path("/proc/mounts").read_text().splitlines()]
     groups = [Path(mount[1], name) for mount in mounts if mount[2] == "cgroup2"]
     for group in (group for group in groups if group.exists()):
+        (group / "cgroup.kill").write_text("1")
         for _ in range(100):
             inner = [path for path in group.rglob("*") if path.is_dir()]
             with suppress(OSError):

@@ -4,6 +4,7 @@ import asyncio
 import io
 import json
 import re
+import socket
 from asyncio.subprocess import PIPE
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -48,19 +49,17 @@ async def fronted(
 
 
 @asynccontextmanager
-async def echoing(proxy: Proxy, configuration: str) -> AsyncGenerator[aiohttp.ClientSession, None]:
-    """A client of nginx, behind which somebody answers with the headers that reached him."""
-
-    async def echo(request: web.Request) -> web.Response:
-        return web.json_response(dict(request.headers))
-
-    app = web.Application(client_max_size=MEBIBYTE)
-    app.router.add_route("*", "/{path:.*}", echo)
+async def before(
+    proxy: Proxy, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> AsyncGenerator[aiohttp.ClientSession, None]:
+    """A client of the shipped configuration, behind which this handler answers everything."""
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", handler)
     runner = web.AppRunner(app)
     await runner.setup()
     await web.UnixSite(runner, proxy.socket).start()
     try:
-        async with proxy.running(configuration), aiohttp.ClientSession(proxy.url) as http:
+        async with proxy.running(proxy.shipped()), aiohttp.ClientSession(proxy.url) as http:
             yield http
     finally:
         await runner.cleanup()
@@ -97,6 +96,42 @@ async def test_every_event_goes_out_by_itself(
             whole = events(seen + await answer.read())
         assert text(whole) == "".join(f"word{number} " for number in range(11))
         assert whole[-1]["type"] == "usage"
+
+
+async def test_the_configuration_needs_no_header_to_know_a_stream(proxy: Proxy) -> None:
+    gates = [asyncio.Event() for _ in range(10)]
+
+    async def stream(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        for number, gate in enumerate(gates):
+            await response.write(f"word{number} ".encode())
+            await gate.wait()
+        return response
+
+    async with before(proxy, stream) as http, http.get("/") as answer:
+        await step_by_step(gates, answer.content.readany)
+
+
+async def test_who_does_not_read_holds_up_the_service_and_fills_no_disk(proxy: Proxy) -> None:
+    held_up: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+
+    async def flood(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        try:
+            for _ in range(64):
+                async with asyncio.timeout(2):
+                    await response.write(bytes(MEBIBYTE))
+            held_up.set_result(False)
+        except TimeoutError:
+            held_up.set_result(True)
+        return response
+
+    async with before(proxy, flood):
+        with socket.create_connection(("127.0.0.1", proxy.port)) as client:
+            client.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert await asyncio.wait_for(held_up, 60)
 
 
 async def test_over_http_2_too(proxy: Proxy, upstream: Upstream) -> None:
@@ -153,7 +188,11 @@ async def test_what_a_client_says_of_itself_is_replaced(proxy: Proxy) -> None:
         "Forwarded": "for=10.0.0.1",
         "X-Request-ID": 'a"b',
     }
-    async with echoing(proxy, proxy.shipped()) as http:
+
+    async def echo(request: web.Request) -> web.Response:
+        return web.json_response(dict(request.headers))
+
+    async with before(proxy, echo) as http:
         async with http.get("/", headers=forged) as answer:
             seen = await answer.json()
         assert seen["X-Forwarded-For"] == "127.0.0.1"

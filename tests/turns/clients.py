@@ -1,15 +1,18 @@
 """Clients of the service that remember what they have read, and when."""
 
 import asyncio
+import itertools
+import sqlite3
+from asyncio.subprocess import Process
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import aiohttp
 
 from tests.conftest import ROW
-from tests.process import Process, address, started
+from tests.process import address, started
 from tests.serving import CONVERSATION, Json, events
 from tests.upstream import Upstream
 
@@ -39,13 +42,24 @@ class Reading:
         return bool(read) and read[-1]["type"] == "usage" and "recorded" not in read[-1]
 
     async def ask(self, http: aiohttp.ClientSession, url: str) -> None:
-        """Asks, and reads to the end."""
+        """Asks, and reads to the end; raises `aiohttp.ClientError` where there is none."""
         body, headers = {"prompt": self.key}, {"Idempotency-Key": self.key}
         async with http.post(url + CONVERSATION, json=body, headers=headers) as answer:
-            assert answer.status == 200, await answer.text()
+            answer.raise_for_status()
             self.turn = answer.headers["X-Turn-Id"]
             async for data in answer.content.iter_any():
                 self.chunks.append((asyncio.get_running_loop().time(), data))
+
+
+async def keep_asking(url: str, name: str, readings: list[Reading]) -> None:
+    """Asks again and again, until nobody answers any more."""
+    async with aiohttp.ClientSession() as http:
+        for number in itertools.count():
+            readings.append(Reading(f"{name}-{number}"))
+            try:
+                await readings[-1].ask(http, url)
+            except aiohttp.ClientError:
+                return
 
 
 async def followed(http: aiohttp.ClientSession, url: str, turn: str, last: str = "") -> tuple[int, bytes]:
@@ -53,6 +67,12 @@ async def followed(http: aiohttp.ClientSession, url: str, turn: str, last: str =
     headers = {"Last-Event-ID": last} if last else {}
     async with http.get(f"{url}{TURNS}/{turn}", headers=headers) as answer:
         return answer.status, await answer.read()
+
+
+def endings(directory: Path, table: str) -> dict[str, str | None]:
+    """How each turn has ended, as that table of a service's database has it."""
+    with closing(sqlite3.connect(directory / "state" / "causerie.db")) as database:
+        return dict(database.execute(f"SELECT id, ending FROM {table}").fetchall())
 
 
 @asynccontextmanager

@@ -1,17 +1,15 @@
 """kill -9 in the midst of turns that are read: what was told to be finished is there, the rest comes back."""
 
 import asyncio
-import itertools
 import random
-import sqlite3
-from contextlib import closing, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import aiohttp
 import pytest
 
 from tests.serving import events, ids, text
-from tests.turns.clients import Reading, followed, process_of
+from tests.turns.clients import Reading, endings, followed, keep_asking, process_of
 from tests.upstream import Answer, Done, Finish, Say, Upstream, Usage, step
 
 pytestmark = pytest.mark.slow
@@ -30,17 +28,6 @@ async def Count(answer: Answer, chance: random.Random) -> None:
         await asyncio.sleep(pace)
 
 
-async def keep_asking(url: str, name: str, readings: list[Reading]) -> None:
-    """Asks again and again, until nobody answers any more."""
-    async with aiohttp.ClientSession() as http:
-        for number in itertools.count():
-            readings.append(Reading(f"{name}-{number}"))
-            try:
-                await readings[-1].ask(http, url)
-            except aiohttp.ClientError:
-                return
-
-
 async def read_until_killed(
     directory: Path, upstream: Upstream, seconds: float
 ) -> tuple[list[Reading], float]:
@@ -53,11 +40,6 @@ async def read_until_killed(
         killed_at = asyncio.get_running_loop().time()
         process.kill()
     return readings, killed_at
-
-
-def endings(directory: Path, table: str) -> dict[str, str | None]:
-    with closing(sqlite3.connect(directory / "state" / "causerie.db")) as database:
-        return dict(database.execute(f"SELECT id, ending FROM {table}").fetchall())
 
 
 async def assert_whole(http: aiohttp.ClientSession, url: str, reading: Reading) -> None:

@@ -8,6 +8,7 @@ import socket
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
@@ -22,6 +23,7 @@ from tests.serving import CONVERSATION, Service, events, ids, serving, text
 from tests.turns.clients import TURNS, followed
 from tests.upstream import (
     Answer,
+    Close,
     Done,
     Finish,
     Gate,
@@ -54,12 +56,13 @@ async def leaving_nothing(
     async with serving(directory, ROW.format(url=upstream.url), **variables) as service:
         tasks, sockets = len(asyncio.all_tasks()), upstream.open
         yield service
+        await service.http.close()
         await until(lambda: not service.context.turns.running(None))
         await until(lambda: upstream.open <= sockets)
         await until(lambda: len(asyncio.all_tasks()) <= tasks)
-        await until(lambda: not left())
+        await until(lambda: not left(), seconds=0.5)
         rows = await service.context.database.read(select(records.c.ending))
-        assert len(rows) == len(upstream.bill)
+        assert len(rows) >= len(upstream.bill), "some leave before anybody is asked"
         assert None not in [row["ending"] for row in rows]
 
 
@@ -87,7 +90,7 @@ def request_of(upstream: Upstream, prompt: str) -> Request | None:
     return None
 
 
-async def leave(service: Service, prompt: str, frames: int, **body: str) -> tuple[str, str, float]:
+async def leave(service: Service, prompt: str, frames: int, **body: Any) -> tuple[str, str, float]:
     """Asks, reads some frames and leaves; the turn's id, the last event's, and when that was."""
     async with service.asking(prompt, **body) as answer:
         read = await read_some(answer, frames)
@@ -103,6 +106,7 @@ async def test_a_hundred_leave_at_random_and_a_hundred_upstreams_are_closed(
         visits = (leave(service, f"client {number}", chance.randrange(30)) for number in range(CLIENTS))
         left_at = [at for *_, at in await asyncio.gather(*visits)]
         await until(lambda: len(upstream.aborted) == len(upstream.bill))
+        await until(lambda: not service.context.turns.running(None))
         for number, at in enumerate(left_at):
             request = request_of(upstream, f"client {number}")
             assert request is None or (request.aborted_at or at) - at < 1, (
@@ -128,7 +132,7 @@ async def test_who_leaves_before_the_answer_begins_has_left(tmp_path: Path, upst
 
 
 async def test_who_leaves_during_the_ending_changes_nothing(tmp_path: Path, upstream: Upstream) -> None:
-    upstream.script(Say("Hello"), Finish(), Usage(), Done())
+    upstream.script(Say("Hello"), Finish(), Usage(), Done(), Close())
     for choice in ("cancel", "wait", "detach"):
         async with leaving_nothing(tmp_path, upstream, CAUSERIE_DATABASE_LINGER="0.2") as service:
             visits = (leave(service, "Hello", 4, on_disconnect=choice) for _ in range(20))
@@ -138,7 +142,7 @@ async def test_who_leaves_during_the_ending_changes_nothing(tmp_path: Path, upst
 
 async def test_half_of_those_who_wait_come_back(tmp_path: Path, upstream: Upstream) -> None:
     gate, chance = asyncio.Event(), random.Random(2)
-    upstream.script(Count(20, 0.005), Gate(gate), Say("end"), Finish(), Usage(), Done())
+    upstream.script(Count(20, 0.005), Gate(gate), Say("end"), Finish(), Usage(), Done(), Close())
     whole = "".join(f"{number} " for number in range(20)) + "end"
 
     async def come_back(service: Service, turn: str, last: str) -> None:
@@ -171,7 +175,7 @@ async def test_a_storm_of_readers_reads_one_text_and_leaves_nothing(
     tmp_path: Path, upstream: Upstream
 ) -> None:
     numbers, chance = 600, random.Random(3)
-    upstream.script(Count(numbers, 0.003), Finish(), Usage(), Done())
+    upstream.script(Count(numbers, 0.003), Finish(), Usage(), Done(), Close())
 
     async def read_in_pieces(service: Service, turn: str) -> bytes:
         read = b""
@@ -220,15 +224,12 @@ async def test_who_does_not_read_is_cut_off_and_his_turn_goes_by_its_rule(
     async with leaving_nothing(tmp_path, upstream, **patience) as service:
         client = await ask_and_do_not_read(service, choice)
         await until(lambda: upstream.bill and upstream.bill[0][1] == MANY)
-        (turn,) = service.context.turns.running(None)
-        id = turn.id
-        await until(lambda: not turn.readers)
-        assert not service.buffered(), "the connection is cut"
+        id = service.context.turns.running(None)[0].id
+        await until(lambda: not service.buffered())
         if choice == "detach":
             gate.set()
         else:
             await until(lambda: upstream.aborted)
-        del turn
         said = events((await followed(service.http, service.url, id))[1])
         assert text(said) == LONG * MANY
         assert (await service.post(f"{TURNS}/{id}/stop", b""))[1]["ending"] == ending

@@ -20,17 +20,17 @@ async def test_both_languages_say_the_same_things(visit: Visit) -> None:
 
 
 STREAM = (
-    ': ping\r\n\r\nevent: a\ndata: {"x":\ndata: "Да"}\n\n'
-    "data:no blank\r\rid: 1\r\ndata: 2\r\n\r\n\ndata: lost"
+    ': ping\r\n\r\nid: 0f-1\nevent: a\ndata: {"x":\ndata: "Да"}\n\n'
+    "data:no blank\r\rid:0f-2\r\ndata: 2\r\n\r\n\nid: 0f-3\ndata: lost"
 )
 READ = """async (text) => {
     const { parser } = await import("/web/stream.js");
-    const read = (pieces) => pieces.flatMap(parser());
+    const read = (pieces) => pieces.flatMap(parser()).map(({ id, data }) => [id, data]);
     const cuts = [...text].map((_, cut) => [text.slice(0, cut), text.slice(cut)]);
     return [[...text], ...cuts].map(read);
 }"""
 
 
 async def test_the_parser_survives_every_split(visit: Visit) -> None:
-    expected = ['{"x":\n"Да"}', "no blank", "2"]
+    expected = [["0f-1", '{"x":\n"Да"}'], ["0f-1", "no blank"], ["0f-2", "2"]]
     assert await visit.page.evaluate(READ, STREAM) == [expected] * (len(STREAM) + 1)
