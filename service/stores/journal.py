@@ -64,7 +64,7 @@ class Journal:
         self._database.write(self._piece, {"turn": turn, "first": first, "events": packed(events)})
 
     def close(self, entry: Entry, events: Sequence[Event]) -> asyncio.Future[None]:
-        """Queues the whole log of a turn that has ended, in the place of its pieces; done when it is durable."""
+        """Queues the whole log of an ended turn, in the place of its pieces; done when it is durable."""
         whole = self._database.write(self._turn, _row(entry, packed(events)))
         self._database.write(self._drop_pieces, {"ended": entry.id})
         return whole

@@ -170,7 +170,7 @@ class Turns:
                 self._busy.clear()
 
     def _write_down(self) -> None:
-        """A function of its own: the variable would keep the last turn, with all its log, until the next one."""
+        """By itself, for its variable would keep the last turn, with all its log, until the next one."""
         for turn in self._running:
             turn.write_down()
 

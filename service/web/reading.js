@@ -50,7 +50,7 @@ export class Reading {
   stop() {
     if (this.#stopping) return;
     this.#stopping = true;
-    this.#leave.abort();
+    if (this.answer.turn) this.#end(this.answer.turn);
     setTimeout(() => this.#leave.abort(), LAST_WORDS);
   }
 
