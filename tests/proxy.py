@@ -1,7 +1,7 @@
 """A TCP proxy in front of the service, on which connections break when the test wants it.
 
-`cuts` are for event streams: the next one ends after the first number of bytes of its body, which all
-arrive, the one after it after the second number, and so on; 0 cuts before its head.
+`cuts` are for event streams: the next one ends after the first number of bytes of its body, which are read
+before, the one after it after the second number, and so on; 0 cuts before its head.
 """
 
 import asyncio
@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from tests.upstream import until
 
+READ = 0.2  # seconds until the cut: a browser throws away what a page has not read by then
 EVENT_STREAM = re.compile(rb"HTTP/1\.1 (?s:.)+?text/event-stream(?s:.)+?\r\n\r\n")
 
 
@@ -22,8 +23,7 @@ class Proxy:
     def __init__(self, target: str) -> None:
         self.target = target
         self.cuts: list[int] = []
-        self.streams = 0
-        """How many event streams have begun to arrive here."""
+        self.streams = 0  # that have begun to arrive here
         self._port = 0
         self._connections: dict[asyncio.StreamWriter, None] = {}
 
@@ -84,17 +84,16 @@ class Proxy:
         with suppress(ConnectionError):
             while data := await reader.read(65536):
                 if head := EVENT_STREAM.match(data):
-                    self.streams += 1
-                    left = self._cut_at(head.end())
+                    left = self._next_cut(head.end())
                 writer.write(data[:left])
                 await writer.drain()
                 if left is not None and (left := left - len(data)) <= 0:
+                    await asyncio.sleep(READ)
                     break
         writer.close()
 
-    def _cut_at(self, head: int) -> int | None:
+    def _next_cut(self, head: int) -> int | None:
         """How many bytes of the stream that begins may pass, its head included; None: all."""
-        if not self.cuts:
-            return None
-        cut = self.cuts.pop(0)
-        return head + cut if cut else 0
+        self.streams += 1
+        cut = self.cuts.pop(0) if self.cuts else None
+        return head + cut if cut else cut

@@ -87,15 +87,13 @@ class Journal:
         return [Kept(entry, logs.get(entry.id, [])) for entry in entries]
 
     async def expire(self, before: float) -> None:
-        """Forgets turns that ended before a time, a page at a time: the ends of others wait for each.
+        """Forgets turns that ended before a time, a page of them: the ends of others wait meanwhile.
 
-        Pieces that were written after their turn had ended go as well.
+        Pieces that were written together with the end of their turn go with it.
         """
-        old = select(turns.c.id).where(turns.c.ended_at < before).limit(PAGE)
-        while await self._database.read(old):
-            await self._database.write(delete(turns).where(turns.c.id.in_(old)), {})
-        running = select(turns.c.id).where(turns.c.ended_at.is_(None))
-        await self._database.write(delete(journal).where(journal.c.turn.not_in(running)), {})
+        old = select(turns.c.id).where(turns.c.ended_at < before).order_by(turns.c.ended_at).limit(PAGE)
+        self._database.write(delete(journal).where(journal.c.turn.in_(old)), {})
+        await self._database.write(delete(turns).where(turns.c.id.in_(old)), {})
 
     async def _one(self, *which: ColumnElement[bool]) -> Kept | None:
         rows = await self._database.read(select(turns).where(turns.c.ended_at.is_not(None), *which))

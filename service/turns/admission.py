@@ -23,7 +23,7 @@ from service.turns.turn import Terms, Turn
 
 JOURNAL_SECONDS = 0.25
 """What a crash may cost of a running turn's log."""
-EXPIRY_SECONDS = 600.0
+EXPIRY_SECONDS = 10.0
 
 Found: TypeAlias = Turn | Past
 Key: TypeAlias = tuple[str | None, str]

@@ -85,7 +85,7 @@ const bare = (message, name) => String(message ?? name).replace(`${name}: `, "")
  */
 export function fold(answer, id, event) {
   if (Object.hasOwn(folds, event.type ?? "")) folds[event.type ?? ""](answer, event);
-  
+  if (id) answer.last = id;
 }
 
 /** Nothing follows: its reason says what has become of it. @param {Answer} answer */

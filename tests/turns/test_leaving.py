@@ -144,31 +144,31 @@ async def test_half_of_those_who_wait_come_back(tmp_path: Path, upstream: Upstre
     gate, chance = asyncio.Event(), random.Random(2)
     upstream.script(Count(20, 0.005), Gate(gate), Say("end"), Finish(), Usage(), Done(), Close())
     whole = "".join(f"{number} " for number in range(20)) + "end"
+    returned: list[str] = []
 
-    async def come_back(service: Service, turn: str, last: str) -> None:
-        async with service.http.get(
-            f"{service.url}{TURNS}/{turn}", headers={"Last-Event-ID": last} if last else None
-        ) as answer:
+    async def come_back(service: Service, number: int) -> None:
+        turn, last, _ = await leave(service, f"{number}", chance.randrange(20), on_disconnect="wait")
+        headers = {"Last-Event-ID": last} if last else None
+        async with service.http.get(f"{service.url}{TURNS}/{turn}", headers=headers) as answer:
             returned.append(turn)
             rest = await answer.read()
         assert whole.endswith(text(events(rest)))
-        assert ids(rest) == ids((await followed(service.http, service.url, turn))[1])[-len(ids(rest)) :]
+        _, told = await followed(service.http, service.url, turn)
+        assert told.endswith(rest)
+        assert text(events(told)) == whole
 
-    returned: list[str] = []
-    async with leaving_nothing(tmp_path, upstream, CAUSERIE_STREAM_GRACE="0.5") as service:
-        visits = (
-            leave(service, f"{number}", chance.randrange(20), on_disconnect="wait")
-            for number in range(CLIENTS)
-        )
-        left_behind = await asyncio.gather(*visits)
+    async with leaving_nothing(tmp_path, upstream, CAUSERIE_STREAM_GRACE="2") as service:
         async with asyncio.TaskGroup() as group:
-            for turn, last, _ in left_behind[::2]:
-                group.create_task(come_back(service, turn, last))
-            await until(lambda: len(returned) == CLIENTS // 2)
+            for number in range(CLIENTS // 2):
+                group.create_task(come_back(service, number))
+                group.create_task(leave(service, "Hello", chance.randrange(20), on_disconnect="wait"))
             await until(lambda: len(upstream.aborted) == CLIENTS // 2)
+            assert len(returned) == CLIENTS // 2
             gate.set()
-        found = {row["id"]: row["ending"] for row in await service.context.database.read(select(records))}
-        assert found == {turn: "done" if turn in returned else "abandoned" for turn, *_ in left_behind}
+        await until(lambda: not service.context.turns.running(None))
+        rows = await service.context.database.read(select(records))
+        assert {row["id"] for row in rows if row["ending"] == "done"} == set(returned)
+        assert [row["ending"] for row in rows].count("abandoned") == CLIENTS // 2
 
 
 async def test_a_storm_of_readers_reads_one_text_and_leaves_nothing(
