@@ -59,9 +59,7 @@ class Metrics:
             buckets=CHUNK_SECONDS,
             registry=self.registry,
         )
-        self.queue = Gauge(
-            "db_writer_queue_depth", "Rows that wait to be written.", registry=self.registry
-        )
+        self.queue = Gauge("db_writer_queue_depth", "Rows that wait to be written.", registry=self.registry)
         self.provider_up = Gauge(
             "provider_up", "1: a provider answers.", ["provider"], registry=self.registry
         )

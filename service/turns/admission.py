@@ -193,6 +193,6 @@ class Turns:
             self._metrics.tokens.labels(*labels).inc(tokens or 0)
 
     def _listed(self, record: Record) -> str:
-        """The model's name where a provider lists it: names that clients make up would be labels without end."""
+        """The model where a provider lists it: names that clients make up would be labels without end."""
         listed = self._registry.listing(record.provider) if record.provider else None
         return record.model if record.model and listed and listed.has(record.model) else "other"

@@ -55,9 +55,8 @@ async def end_unfinished(journal: Journal, ledger: Ledger) -> None:
             rows.clear()
         log.warning("turn %s was interrupted by the end of the last process", record.id)
     rows += [journal.close(_ended(kept.entry), _told(kept)) for kept in left.values()]
-    await asyncio.gather(
-        *rows, return_exceptions=True
-    )  # a bad row is logged, and must not keep it from starting
+    # A bad row is logged where it is written, and must not keep the service from starting.
+    await asyncio.gather(*rows, return_exceptions=True)
 
 
 def _ended(entry: Entry) -> Entry:

@@ -101,9 +101,10 @@ async function follow(view, question) {
 
 /** @param {import("./answer.js").AnswerView} view @returns {import("./reading.js").Told} */
 function told(view) {
+  const asked = chat;
   return {
     changed: (event) => {
-      if (event.type === "title") retitle(event.title);
+      if (event.type === "title" && asked === chat) retitle(event.title);
       view.updateSoon();
       if (performance.now() - kept > KEEPING) keep();
     },
