@@ -6,8 +6,8 @@ before, the one after it after the second number, and so on; 0 cuts before its h
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Self
 from urllib.parse import urlsplit
 
@@ -58,19 +58,24 @@ class Proxy:
         self._port = self._server.sockets[0].getsockname()[1]
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._connections[writer] = None
         if not self._server.is_serving():
             writer.transport.abort()
         address = urlsplit(self.target)
-        with suppress(ConnectionError):
+        with self._held(writer), suppress(ConnectionError):
             service_reader, service = await asyncio.open_connection(address.hostname, address.port)
-            self._connections[service] = None
-            async with asyncio.TaskGroup() as both:
-                both.create_task(self._asked(reader, service))
-                both.create_task(self._answered(service_reader, writer))
-            del self._connections[service]
-        writer.close()
-        del self._connections[writer]
+            with self._held(service):
+                async with asyncio.TaskGroup() as both:
+                    both.create_task(self._asked(reader, service))
+                    both.create_task(self._answered(service_reader, writer))
+
+    @contextmanager
+    def _held(self, writer: asyncio.StreamWriter) -> Iterator[None]:
+        self._connections[writer] = None
+        try:
+            yield
+        finally:
+            writer.close()
+            del self._connections[writer]
 
     async def _asked(self, reader: asyncio.StreamReader, service: asyncio.StreamWriter) -> None:
         with suppress(ConnectionError):

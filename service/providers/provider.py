@@ -4,6 +4,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import TypeAlias
 
+import msgspec
 from msgspec import Struct
 
 from service.errors import ProviderError
@@ -12,6 +13,9 @@ from service.messages import Ask
 from service.tasks import Tasks
 
 Append: TypeAlias = Callable[[Batch], None]
+
+
+_encode = msgspec.json.Encoder().encode
 
 
 class Model(Struct, frozen=True):
@@ -64,6 +68,7 @@ class Provider:
         append([self.chosen(ask.model)])
         async with aclosing(self.chat(ask)) as batches:
             async for batch in batches:
+                _encode(batch)  # what no wire and no database can hold, half an emoji, fails here and alone
                 append(batch)
 
     def chosen(self, model: str | None) -> Chosen:

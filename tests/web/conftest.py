@@ -31,4 +31,5 @@ async def visit(browser: Browser, service: Service) -> AsyncGenerator[Visit, Non
     """The page, in which nothing may go wrong during the test."""
     visit = await opened(browser, service.url)
     yield visit
+    await visit.page.close()
     assert visit.wrongs == []
