@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import os
+import resource
 import signal
 import socket
 import sys
@@ -33,6 +34,7 @@ def run(settings: Settings) -> int:
     supervisor = Supervisor(os.environ)
     _refuse_open(_hosts(settings, supervisor.sockets), settings.server.open_to_network)
     _assert_extensions()
+    _take_files()
     set_up_logs(settings.log.level, settings.log.format)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -206,6 +208,13 @@ def _is_loopback(host: str) -> bool:
     with suppress(ValueError):
         return ip_address(host).is_loopback
     return host == "localhost"
+
+
+def _take_files() -> None:
+    """As many open files as the system allows: a stream takes two, and shells begin with 1024."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):  # some systems call it unlimited, and allow less
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _assert_extensions() -> None:

@@ -1,6 +1,7 @@
 """The process, as an operator meets it: how it starts, what stops it, and what it says."""
 
 import asyncio
+import resource
 import signal
 import socket
 import stat
@@ -155,6 +156,17 @@ async def test_after_a_kill_its_turns_are_settled_at_the_next_start(tmp_path: Pa
             assert answer.status == 200
         async with http.get(f"{url}/backend-api/v2/stats") as answer:
             assert (await answer.json())["totals"]["requests"] == 1
+
+
+async def test_it_takes_as_many_files_as_it_may(tmp_path: Path) -> None:
+    before = soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, 256), hard))
+    try:
+        async with started(tmp_path) as process:
+            await address(process)
+            assert resource.prlimit(process.pid, resource.RLIMIT_NOFILE) == (hard, hard)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
 async def test_a_taken_port_is_named(tmp_path: Path) -> None:
