@@ -5,7 +5,7 @@ PYTHON ?= $(or $(shell for python in $(CANDIDATES); do \
 	$$python $(IS_NEW_ENOUGH) 2>/dev/null && echo $$python && break; done),python3)
 IN_VENV := .venv/bin/python
 LOCK := ../$(IN_VENV) -m uv pip compile --quiet --upgrade --universal --python-version 3.11 \
-	--generate-hashes --no-annotate --no-emit-index-url --no-header
+	--generate-hashes --no-annotate --no-header
 
 PREFIX := /opt/causerie
 TREE = $(DESTDIR)$(PREFIX)

@@ -18,7 +18,7 @@ ROOT = "http://embedded"
 """A name for requests that go through the socket; nobody looks it up."""
 
 SYSTEM = Message("system", "You are a helpful assistant.")
-DEFAULTS = Generation(temperature=0.0, frequency_penalty=0.6, presence_penalty=0.3, max_tokens=2048)
+DEFAULTS = Generation(temperature=0.0, max_tokens=768)
 SAFE_BYTES = 4096
 """Prompts below this are not counted beforehand: no token is shorter than a byte, no context that small."""
 
@@ -111,7 +111,7 @@ class Embedded(Compatible):
         """Waits for the engine; gives the bundled model what it needs, where the client is silent.
 
         At other temperatures, and without a system message, it does not know the capital of France (16 of 16
-        against none); without penalties it repeats itself until its context is full.
+        against none); without a limit it may go on until its context is full.
         """
         await self.engine.ready()
         if not self._bundled:

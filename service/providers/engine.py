@@ -44,7 +44,9 @@ class Engine:
     the model's own. Answers, streamed ones too, close their connection, whatever their headers say.
     """
 
-    def __init__(self, model: Path, *, context_length: int, parallel: int, threads: int) -> None:
+    def __init__(
+        self, model: Path, *, context_length: int, parallel: int, threads: int, cache_prompt: bool = True
+    ) -> None:
         self.model = model.expanduser().absolute()
         self.name = model_name(model)
         self.socket = socket_path()
@@ -61,6 +63,7 @@ class Engine:
             parallel=parallel,
             threads=threads or max(1, cores() - 1),
             batch_threads=threads or cores(),
+            cache_prompt=cache_prompt,
         )
         self._changed = asyncio.Event()
         self._ready_since: float | None = None

@@ -29,6 +29,7 @@ class Parameters(TypedDict):
     parallel: int
     threads: int
     batch_threads: int
+    cache_prompt: bool
 
 
 def main() -> None:
@@ -71,6 +72,7 @@ def listen(wanted: Parameters) -> Any:
     parameters.cors_origins = ""  # its default is * with credentials
     parameters.ui = False
     parameters.verbosity = 1  # errors only: without them a model that cannot be loaded gives no cause
+    parameters.cache_prompt = wanted["cache_prompt"]
     parameters.n_ctx = wanted["context_length"]
     parameters.n_parallel = wanted["parallel"]
     parameters.kv_unified = True  # else each slot gets its part of the context and no more

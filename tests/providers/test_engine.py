@@ -209,6 +209,7 @@ async def test_either_sign_of_the_parent_s_death_is_enough(model: Path, tmp_path
         parallel=1,
         threads=1,
         batch_threads=1,
+        cache_prompt=True,
     )
     os.write(write, json.dumps(parameters).encode() + b"\n")
     assert parent.stdout and await parent.stdout.readline() == LISTENING
