@@ -69,12 +69,11 @@ class Resumption:
         an EventSource to stop.
         """
         turn = await self._turns.find(id, caller.user)
-        last = headers.get("Last-Event-ID") or query.after
-        if not last:
-            return Stream(turn, EventStream(turn.epoch))
-        position = _after(turn, last)
-        if position is None and not headers.get("Last-Event-ID") and not EVENT_ID.fullmatch(query.after):
+        header = headers.get("Last-Event-ID")
+        if not header and query.after and not EVENT_ID.fullmatch(query.after):
             raise BadRequest(f"{query.after!r} is no event's id: it looks like 1f6ea0c2-17.", "after")
+        last = header or query.after
+        position = _after(turn, last) if last else 0
         if turn.log.ended and position == len(turn.log.events):
             return None
         return Stream(turn, EventStream(turn.epoch), position or 0, reset=position is None)
