@@ -22,6 +22,8 @@ ServiceError
 The types and codes are OpenAI's where it has them.
 """
 
+from collections.abc import Iterator
+
 
 class ServiceError(Exception):
     """What a caller is told: `message` is for people, `code` for programs, `param` names the culprit."""
@@ -146,3 +148,19 @@ class RateLimited(ProviderError):
 
 class ProviderTimeout(ProviderError):
     status, code = 504, "upstream_timeout"
+
+
+def named(name: str, message: str, retry_after: float | None = None) -> ServiceError:
+    """The error of this class, as a log has it; a `ServiceError` where there is no such class."""
+    kind = next((kind for kind in _kinds(ServiceError) if kind.__name__ == name), ServiceError)
+    error = kind.__new__(kind)
+    ServiceError.__init__(error, message)
+    if isinstance(error, RateLimited):
+        error.retry_after = retry_after
+    return error
+
+
+def _kinds(kind: type[ServiceError]) -> Iterator[type[ServiceError]]:
+    yield kind
+    for narrower in kind.__subclasses__():
+        yield from _kinds(narrower)

@@ -47,25 +47,39 @@ class Session(Event, frozen=True, tag="conversation"):
 
 
 class Content(Event, frozen=True, tag="content", gc=False):
-    """Text of the answer; for media also where it lies (`urls`, `alt`) or an audio source (`data`)."""
+    """Text of the answer; for media also where it lies (`urls`, `alt`) or an audio source (`data`).
+
+    `choice`, here and elsewhere, counts the answers where more than one was asked for, from 0.
+    """
 
     content: str
     urls: list[str] | None = None
     alt: str | None = None
     data: str | None = None
+    choice: int = 0
 
 
 class Reasoning(Event, frozen=True, tag="reasoning", gc=False):
-    """Thoughts before the answer; `token` None with an empty `status` says that they are over."""
+    """Thoughts before the answer; `token` None with an empty `status` says that they are over.
+
+    `signature` is the provider's seal on the thoughts so far, `redacted` a thought that it has encrypted:
+    whoever goes on with the conversation sends them back.
+    """
 
     token: str | None | UnsetType = UNSET
     status: str | UnsetType = UNSET
     label: str | UnsetType = UNSET
     is_thinking: str | UnsetType = UNSET
+    signature: str | UnsetType = UNSET
+    redacted: str | UnsetType = UNSET
+    choice: int = 0
 
 
 class PromptDetails(Struct, frozen=True):
+    """`cache_write_tokens` were read anew, and kept for the next time (Anthropic bills them apart)."""
+
     cached_tokens: int = 0
+    cache_write_tokens: int | UnsetType = UNSET
 
 
 class CompletionDetails(Struct, frozen=True):
@@ -93,11 +107,18 @@ class Used(Event, frozen=True, tag="usage"):
 
 
 class Finish(Struct, frozen=True):
+    """`reason` is stop, length, tool_calls or content_filter, or how the turn ended early.
+
+    `stop_sequence` is the one of the request's that was met, where the provider says so.
+    """
+
     reason: str
+    stop_sequence: str | UnsetType = UNSET
 
 
 class Finished(Event, frozen=True, tag="finish"):
     finish: Finish
+    choice: int = 0
 
 
 class Titled(Event, frozen=True, tag="title"):
@@ -120,6 +141,36 @@ class ToolCall(Struct, frozen=True, omit_defaults=True):
 
 class ToolCalls(Event, frozen=True, tag="tool_calls"):
     tool_calls: list[ToolCall]
+    choice: int = 0
+
+
+class Extra(Event, frozen=True, tag="extra"):
+    """What an upstream's chunk had beside this vocabulary: it belongs to the event that follows.
+
+    `extra` are fields of the chunk's delta (annotations, refusal), `of_choice` those of its choice
+    (logprobs), `of_chunk` those of the chunk itself (system_fingerprint), told again when they change.
+    """
+
+    extra: dict[str, Any] = {}
+    of_choice: dict[str, Any] = {}
+    of_chunk: dict[str, Any] = {}
+    choice: int = 0
+
+
+class Attempt(Struct, frozen=True):
+    """Who could not answer, and why: the error's class, and a sentence."""
+
+    provider: str
+    model: str | None
+    error: str
+    message: str
+
+
+class Switched(Event, frozen=True, tag="switch"):
+    """Somebody else takes over; `seam` says that what was said stands, and is gone on with."""
+
+    switch: Attempt
+    seam: bool = False
 
 
 class Spoken(Event, frozen=True, tag="synthesize"):
@@ -158,10 +209,11 @@ class Noted(Event, frozen=True, tag="message"):
 
 
 class Failed(Event, frozen=True, tag="error"):
-    """The answer ends here; `error` is the error's class."""
+    """The answer ends here; `error` is the error's class, `retry_after` is in seconds."""
 
     error: str
     message: str
+    retry_after: float | None = None
 
 
 class Unauthorized(Event, frozen=True, tag="auth"):

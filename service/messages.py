@@ -6,6 +6,7 @@ from typing import Any, Literal, TypeAlias
 from msgspec import Struct
 
 from service.errors import BadRequest
+from service.settings import Secrets
 
 Part: TypeAlias = dict[str, Any]
 """A piece of a message, as OpenAI has it: `{"type": "text", "text": …}`, `{"type": "image_url", …}`, …"""
@@ -39,6 +40,27 @@ class Generation(Struct, frozen=True, omit_defaults=True, kw_only=True):
     response_format: dict[str, Any] | None = None
     tools: list[dict[str, Any]] | None = None
     tool_choice: str | dict[str, Any] | None = None
+    parallel_tool_calls: bool | None = None
+    functions: list[dict[str, Any]] | None = None
+    function_call: str | dict[str, Any] | None = None
+    n: int | None = None
+    logprobs: bool | None = None
+    top_logprobs: int | None = None
+    logit_bias: dict[str, float] | None = None
+    modalities: list[str] | None = None
+    audio: dict[str, Any] | None = None
+    prediction: dict[str, Any] | None = None
+    verbosity: str | None = None
+    service_tier: str | None = None
+    web_search_options: dict[str, Any] | None = None
+    prompt_cache_key: str | None = None
+    safety_identifier: str | None = None
+    min_p: float | None = None
+    repetition_penalty: float | None = None
+    chat_template_kwargs: dict[str, Any] | None = None
+    reasoning: dict[str, Any] | None = None
+    """OpenRouter's; `thinking` is Anthropic's."""
+    thinking: dict[str, Any] | None = None
 
 
 class Ask(Struct, frozen=True, kw_only=True):
@@ -49,6 +71,16 @@ class Ask(Struct, frozen=True, kw_only=True):
     generation: Generation = Generation()
     ignored: frozenset[str] = frozenset()
     """Names of providers that must not answer, where the service chooses one."""
+    keys: Secrets = Secrets()
+    """The client's own keys by the name of the provider that each is for; under "" for the one it names."""
+    base_url: str | None = None
+    """Where the client's own upstream lies."""
+    web_search: bool | str = False
+    """Whether the provider should search first, or what for."""
+    continuation: bool = False
+    """Whether another provider may go on where one has broken off."""
+    aspect_ratio: str | None = None
+    """Of pictures, such as "16:9"."""
 
 
 def tidied(messages: list[Message]) -> list[Message]:

@@ -9,9 +9,16 @@ import msgspec
 
 from service.context import VERSION
 from service.routes import File, Handler, Html, Lines, Route, Signature, Text
-from service.streaming import Stream
+from service.streaming import Stream, Whole
 
-MEDIA = {Stream: "text/event-stream", Text: "text/plain", Lines: "text/plain", Html: "text/html", File: "*/*"}
+MEDIA = {
+    Stream: "text/event-stream",
+    Whole: "application/json",
+    Text: "text/plain",
+    Lines: "text/plain",
+    Html: "text/html",
+    File: "*/*",
+}
 """What is no JSON, by the type that a handler returns."""
 ERROR = {
     "description": "What went wrong, and what to do about it.",

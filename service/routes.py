@@ -16,7 +16,7 @@ from aiohttp import web
 from service.context import CALLER, CONTEXT, RECORD, STARTED, Caller
 from service.errors import BadRequest, Forbidden, RequestTimeout, TooLarge, UnsupportedMedia
 from service.settings import Settings
-from service.streaming import Stream, streamed
+from service.streaming import Stream, Whole, folded, streamed
 
 Handler = Callable[..., Awaitable[Any]]
 Function = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -198,6 +198,8 @@ async def _response(request: web.Request, answer: Any, settings: Settings) -> we
     match answer:
         case Stream():
             return await streamed(request, answer, settings.stream)
+        case Whole():
+            return await folded(answer)
         case Lines():
             return await _lines(request, answer, settings.stream.write_timeout)
         case File():

@@ -74,6 +74,12 @@ Headers = Annotated[
     dict[Annotated[str, Meta(pattern=r"\A[\w!#$%&'*+.^`|~-]+\Z")], Text],
     Meta(description="a table of header names and their texts", extra=UNPRINTED),
 ]
+Kind = Annotated[
+    Literal["openai", "anthropic", "ollama"], Meta(description='"openai", "anthropic" or "ollama"')
+]
+Renamed = Annotated[dict[Text, Text], Meta(description="a table of our model names and the provider's")]
+Options = Annotated[dict[str, Any], Meta(description="a table of parameters and their values")]
+RowCount = Annotated[Annotated[int, Meta(gt=0)] | None, Meta(description="an integer above 0")]
 RowSeconds = Annotated[
     Annotated[float, Meta(gt=0, le=DAY)] | None,
     Meta(description="a number of seconds, above 0 and at most 86400"),
@@ -101,6 +107,7 @@ class Server(Section, frozen=True):
 
 class Stream(Section, frozen=True):
     heartbeat: Seconds
+    first_event_timeout: SomeSeconds
     write_timeout: Seconds
     grace: Seconds
     keep: Seconds
@@ -121,6 +128,18 @@ class Upstream(Section, frozen=True):
     models_refresh: Seconds
     probe_timeout: Seconds
     connections: Count
+
+
+class Routing(Section, frozen=True):
+    failures: Count
+    cool_down: Seconds
+    patience: SomeSeconds
+
+
+class Clients(Section, frozen=True):
+    keys: Switch
+    upstreams: Switch
+    upstream_hosts: Hosts
 
 
 class Database(Section, frozen=True):
@@ -146,10 +165,10 @@ class Log(Section, frozen=True):
 
 
 class ProviderRow(Section, frozen=True):
-    """An OpenAI-compatible upstream: requests go to `url` + /chat/completions and + /models.
+    """An upstream; an OpenAI-compatible one gets requests at `url` + /chat/completions and + /models.
 
-    `key` names a variable; the headers' texts may be secrets and are not shown. A timeout of None is
-    the one of [upstream].
+    `key` names a variable; the headers' texts may be secrets and are not shown. `renamed` has the provider's
+    names of models by ours; `options` are sent where the client is silent. What is None is as in [upstream].
     """
 
     name: Name
@@ -160,6 +179,12 @@ class ProviderRow(Section, frozen=True):
     models: Models = ()
     headers: Headers = {}
     default_model: Text = ""
+    kind: Kind = "openai"
+    renamed: Renamed = {}
+    proxy: Switch = True
+    connections: RowCount = None
+    options: Options = {}
+    image_models: Models = ()
     connect_timeout: RowSeconds = None
     first_token_timeout: RowSeconds = None
     idle_timeout: RowSeconds = None
@@ -198,6 +223,8 @@ class Written(Section, frozen=True):
     stream: Stream
     embedded: Embedded
     upstream: Upstream
+    routing: Routing
+    clients: Clients
     database: Database
     scripted: Scripted
     log: Log
@@ -253,7 +280,10 @@ def _row(row: ProviderRow, settings: Settings) -> str:
     }
     told = {field.name: getattr(row, field.name) for field in fields(row)}
     told["headers"] = dict.fromkeys(row.headers, "(not shown)")
-    lines = (_line(name, value, notes.get(name)) for name, value in told.items() if value)
+    silent = {field.name: field.default for field in fields(row)}
+    lines = (
+        _line(name, value, notes.get(name)) for name, value in told.items() if value and value != silent[name]
+    )
     return "\n".join(["\n[[providers]]", *lines])
 
 

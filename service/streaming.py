@@ -1,17 +1,21 @@
 """A turn's log -> one HTTP response, in the tick in which things are said."""
 
 import asyncio
+from contextlib import aclosing
 from typing import Any
 
+import msgspec
 from aiohttp import web
 from msgspec import Struct
 
 from service.context import STARTED
+from service.errors import ServiceError, Unavailable
 from service.events import Batch, Reset, Resumable
 from service.settings import Stream as Limits
 from service.turns.admission import Found
 from service.turns.log import Log
-from service.wire import Wire
+from service.turns.turn import TOKENS, failure
+from service.wire import Fold, Wire
 
 PIECE = 256
 """Events that are encoded at once for a reader who has fallen behind."""
@@ -26,12 +30,39 @@ class Stream(Struct, frozen=True):
     """How many of the log's events have been read."""
     reset: bool = False
     """The reader came with an id that says nothing: he begins again."""
+    patience: float = 0
+    """How many seconds the status line waits for the first word; what fails before it is an error."""
+
+
+class Whole(Struct, frozen=True):
+    """What a handler returns to have a turn answered as one JSON object, once it has ended."""
+
+    turn: Found
+    fold: Fold
+
+
+async def folded(whole: Whole) -> web.Response:
+    """Waits for the end of the turn, as a reader whose leaving counts. Raises what it failed with."""
+    with whole.turn.reading() as log:
+        async with aclosing(log.follow()) as batches:
+            async for _ in batches:
+                pass
+        if error := failure(log.events[-1:]):
+            raise error
+        if not log.ended:
+            raise Unavailable(
+                "The service is being restarted. Read the answer at"
+                f" GET /backend-api/v2/turns/{whole.turn.id} in a moment."
+            )
+        body = msgspec.json.encode(whole.fold(log.events))
+    return web.Response(body=body, content_type="application/json", headers={"X-Turn-Id": whole.turn.id})
 
 
 async def streamed(request: web.Request, stream: Stream, limits: Limits) -> web.StreamResponse:
     """Follows the turn to its end; a reader who leaves, or does not read, loses only his connection."""
     response = web.StreamResponse(
         headers={
+            **stream.wire.headers,
             "Content-Type": stream.wire.content_type,
             "Cache-Control": "no-cache, no-transform",
             "X-Accel-Buffering": "no",  # else a proxy may keep the answer until it is complete
@@ -42,6 +73,8 @@ async def streamed(request: web.Request, stream: Stream, limits: Limits) -> web.
     if request.method == "HEAD":  # whoever asks for the head alone is no reader
         return response
     with stream.turn.reading() as log:
+        if stream.patience and (error := await _early_failure(log, stream.patience)):
+            raise error
         request[STARTED] = True
         try:
             await response.prepare(request)
@@ -50,6 +83,20 @@ async def streamed(request: web.Request, stream: Stream, limits: Limits) -> web.
             if request.transport:
                 request.transport.abort()
     return response
+
+
+async def _early_failure(log: Log, patience: float) -> ServiceError | None:
+    """What the turn fails with before its first word, if it does so within some seconds."""
+    try:
+        async with asyncio.timeout(patience), aclosing(log.follow()) as batches:
+            async for batch in batches:
+                if any(isinstance(event, TOKENS) for event in batch):
+                    return None
+                if error := failure(batch):
+                    return error
+    except TimeoutError:
+        pass
+    return None
 
 
 class Reader:

@@ -36,6 +36,7 @@ class Conversation(Generation, frozen=True, kw_only=True):
         """The question as a turn takes it; raises `BadRequest` where there is none."""
         alone = [Message("user", self.prompt)] if self.prompt and not self.messages else []
         generation = {name: getattr(self, name) for name in Generation.__struct_fields__}
+        generation["n"] = None  # this wire has no room for more than one answer
         return Ask(
             messages=tidied(self.messages or alone),
             model=self.model or None,

@@ -33,6 +33,8 @@ class Entry(Struct, kw_only=True):
     digest: str | None = None
     ended_at: float | None = None
     ending: str | None = None
+    request: bytes | None = None
+    """What was asked, as the wire's handler wants it back."""
 
 
 class Kept(Struct, frozen=True):

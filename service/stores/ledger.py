@@ -55,6 +55,8 @@ class Record(msgspec.Struct, kw_only=True):
     reasoning_tokens: int | None = None
     saved_tokens: int | None = None
     usage_source: UsageSource | None = None
+    legs: str | None = None
+    """Where more than one provider had a part: each one's, as JSON."""
 
 
 class Ledger:

@@ -19,7 +19,7 @@ from sqlalchemy import (
     Text,
 )
 
-REVISION = "0002"
+REVISION = "0003"
 
 metadata = MetaData(naming_convention={"pk": "pk_%(table_name)s"})
 
@@ -49,6 +49,7 @@ records = Table(
     Column("reasoning_tokens", BigInteger),
     Column("saved_tokens", BigInteger),
     Column("usage_source", Text),
+    Column("legs", Text),
 )
 
 Index("ix_records_day", records.c.day, records.c.opened_at, records.c.id)
@@ -68,6 +69,7 @@ turns = Table(  # what is kept to be read again; it expires
     Column("ended_at", Double),
     Column("ending", Text),
     Column("events", LargeBinary),
+    Column("request", LargeBinary),
 )
 
 Index("ix_turns_key", turns.c.owner, turns.c.idempotency_key)

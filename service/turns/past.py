@@ -27,6 +27,7 @@ class Past:
     def __init__(self, kept: Kept) -> None:
         self.id, self.owner, self.epoch = kept.entry.id, kept.entry.owner, kept.entry.epoch
         self.ending, self.digest = kept.entry.ending, kept.entry.digest
+        self.request, self.opened_at = kept.entry.request, kept.entry.opened_at
         self.log = Log()
         self.log.append(kept.events)
         self.log.end()

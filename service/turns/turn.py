@@ -4,13 +4,13 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import aclosing, contextmanager
 from typing import Literal
 
 from msgspec import Struct
 
-from service.errors import ProviderAuth, ProviderTimeout, ServiceError
+from service.errors import ProviderAuth, ProviderTimeout, ServiceError, named
 from service.events import (
     Batch,
     Begun,
@@ -52,6 +52,10 @@ class Terms(Struct, frozen=True):
     grace: float = 60.0
     idempotency_key: str | None = None
     digest: str | None = None
+    request: bytes | None = None
+    """Kept with the turn: what was asked, as the wire's handler wants it back."""
+    chat: str | None = None
+    """The client's name for the conversation, by which its running turn is found."""
 
 
 class Turn:
@@ -59,6 +63,7 @@ class Turn:
 
     def __init__(self, ask: Ask, provider: Provider, record: Record, books: Books, terms: Terms) -> None:
         self.id, self.owner, self.digest = record.id, record.user, terms.digest
+        self.request, self.opened_at = terms.request, record.opened_at
         self.epoch = secrets.token_hex(4)
         self.record, self.terms = record, terms
         self.log = Log()
@@ -150,6 +155,7 @@ class Turn:
             digest=self.terms.digest,
             ended_at=self.record.ended_at,
             ending=self.record.ending,
+            request=self.terms.request,
         )
 
     def _left_alone(self) -> None:
@@ -200,6 +206,16 @@ class Turn:
             self.log.end()
 
 
+def failure(events: Sequence[Event]) -> ServiceError | None:
+    """What these events say that the turn failed with."""
+    for event in events:
+        if isinstance(event, Failed):
+            return named(event.error, event.message, event.retry_after)
+        if isinstance(event, Unauthorized):
+            return named(event.auth, event.message)
+    return None
+
+
 def _has_finished(events: list[Event], error: ServiceError | None) -> bool:
     return error is None and any(type(event) is Finished for event in events[-3:])
 
@@ -208,5 +224,5 @@ def _last_words(ending: Ending, error: ServiceError | None) -> Event:
     if isinstance(error, ProviderAuth):
         return Unauthorized(type(error).__name__, error.message)
     if error:
-        return Failed(type(error).__name__, error.message)
+        return Failed(type(error).__name__, error.message, getattr(error, "retry_after", None))
     return Finished(Finish("stop" if ending == "done" else ending))

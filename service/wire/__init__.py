@@ -1,14 +1,20 @@
 """Event -> bytes, without I/O: a file here is a wire format."""
 
-from typing import Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol, TypeAlias
 
 from service.events import Batch, Event
+
+Fold: TypeAlias = Callable[[Sequence[Event]], object]
+"""A whole log, which has not failed, as the one JSON answer of a request that does not stream."""
 
 
 class Wire(Protocol):
     """Turns the events of one stream into bytes and knows nothing else; one instance serves one stream."""
 
     content_type: str
+    headers: Mapping[str, str]
+    """Of the response, beside those that every stream has."""
     heartbeat: bytes
     """What is sent in silence; empty where the format has no room for it."""
 

@@ -1,5 +1,7 @@
 """The backend-api v2 on the wire: server-sent events, or JSON lines for web clients of before 2025-12-24."""
 
+from collections.abc import Mapping
+
 import msgspec
 
 from service.events import Batch, Event, Resumable
@@ -19,6 +21,7 @@ class EventStream:
     """
 
     content_type = "text/event-stream; charset=utf-8"
+    headers: Mapping[str, str] = {}
     heartbeat = b": ping\n\n"
 
     def __init__(self, epoch: str) -> None:
@@ -44,6 +47,7 @@ class JsonLines:
     """One JSON object a line; the clients that read it trip over everything else, comments included."""
 
     content_type = "text/event-stream; charset=utf-8"
+    headers: Mapping[str, str] = {}
     heartbeat = b""
 
     def encode(self, events: Batch, first: int) -> bytes:

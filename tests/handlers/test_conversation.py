@@ -215,7 +215,6 @@ CLIENTS_OWN: Json = {
     "extra_body": {"n": 100},
     "stream": False,
     "stream_options": {"include_usage": False},
-    "logit_bias": {"1": 100},
     "n": 100,
 }
 
@@ -246,6 +245,12 @@ GENERATION: Json = {
     "response_format": {"type": "json_object"},
     "tools": [{"type": "function", "function": {"name": "f", "parameters": {}}}],
     "tool_choice": "auto",
+    "parallel_tool_calls": False,
+    "logprobs": True,
+    "top_logprobs": 2,
+    "logit_bias": {"1": 100},
+    "min_p": 0.1,
+    "thinking": {"type": "disabled"},
 }
 
 

@@ -147,7 +147,10 @@ GOLDEN: dict[str, tuple[tuple[Step, ...], tuple[str, ...]]] = {
     ),
     "the upstream has had enough": (
         (Status(429, failure("Slow down."), {"Retry-After": "7"}),),
-        ('{"type":"error","error":"RateLimited","message":"The upstream answered 429: Slow down."}',),
+        (
+            '{"type":"error","error":"RateLimited","message":"The upstream answered 429: Slow down.",'
+            '"retry_after":7.0}',
+        ),
     ),
     "a page instead of an answer": (
         (Html(),),

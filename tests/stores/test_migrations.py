@@ -14,7 +14,10 @@ from service.stores.ledger import Ledger, Record
 from service.stores.schema import REVISION, metadata
 from tests.stores.opened import opened
 
-EVERYTHING = "SELECT name, sql FROM sqlite_master ORDER BY name"
+EVERYTHING = """
+SELECT item.name, item.type, item.tbl_name, field.name, field.type, field."notnull", field.pk
+FROM sqlite_master AS item LEFT JOIN pragma_table_info(item.name) AS field ORDER BY item.name, field.name
+"""
 
 NEXT = f"""
 import sqlalchemy as sa

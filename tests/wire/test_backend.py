@@ -4,12 +4,14 @@ import pytest
 
 from service.events import (
     Answerer,
+    Attempt,
     Begun,
     Chosen,
     CompletionDetails,
     Content,
     Continued,
     Event,
+    Extra,
     Failed,
     Finish,
     Finished,
@@ -28,6 +30,7 @@ from service.events import (
     Session,
     Spoken,
     Suggested,
+    Switched,
     Titled,
     ToolCall,
     ToolCalls,
@@ -118,6 +121,20 @@ TABLE: list[tuple[Event, str]] = [
     (Begun("t-1"), '{"type":"turn","turn":"t-1"}'),
     (Reset("Begin again."), '{"type":"reset","reset":"Begin again."}'),
     (Resumable("t-1"), '{"type":"resume","resume":"t-1"}'),
+    (
+        Extra(of_choice={"logprobs": {"content": []}}),
+        '{"type":"extra","of_choice":{"logprobs":{"content":[]}}}',
+    ),
+    (Content("Or", choice=1), '{"type":"content","content":"Or","choice":1}'),
+    (
+        Switched(Attempt("First", "m", "ProviderTimeout", "It was silent."), seam=True),
+        '{"type":"switch","switch":{"provider":"First","model":"m","error":"ProviderTimeout",'
+        '"message":"It was silent."},"seam":true}',
+    ),
+    (
+        Failed("RateLimited", "Later.", 2.5),
+        '{"type":"error","error":"RateLimited","message":"Later.","retry_after":2.5}',
+    ),
     (Headers({"x-cache": "hit"}), '{"type":"headers","headers":{"x-cache":"hit"}}'),
 ]
 
