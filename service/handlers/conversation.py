@@ -1,18 +1,16 @@
 """The conversation: one question, answered as a stream of events."""
 
 from collections.abc import Mapping
-from hashlib import sha256
 
-import msgspec
 from msgspec import field
 
 from service.context import Context
-from service.handlers.headers import idempotency_key, legacy, on_disconnect, wants_lines
+from service.handlers.headers import legacy, terms, wants_lines
 from service.messages import Ask, Generation, Message, tidied
 from service.routes import route, user
 from service.stores.ledger import Record
 from service.streaming import Stream
-from service.turns.turn import OnDisconnect, Terms
+from service.turns.turn import OnDisconnect
 from service.wire.backend import EventStream, JsonLines
 
 
@@ -64,16 +62,7 @@ class Conversations:
         before gets the same turn once more.
         """
         record.wire = "backend"
-        turn = await self._turns.start(body.ask(), body.provider, record, self._terms(body, headers))
+        kept = terms(headers, self._grace, body, body.on_disconnect)
+        turn = await self._turns.start(body.ask(), body.provider, record, kept)
         lines = wants_lines(headers) or legacy(headers, self._legacy)
         return Stream(turn, JsonLines() if lines else EventStream(turn.epoch))
-
-    def _terms(self, body: Conversation, headers: Mapping[str, str]) -> Terms:
-        key = idempotency_key(headers)
-        chosen = body.on_disconnect or on_disconnect(headers)
-        return Terms(
-            on_disconnect=chosen or ("wait" if key else "cancel"),
-            grace=self._grace,
-            idempotency_key=key,
-            digest=sha256(msgspec.json.encode(body)).hexdigest() if key else None,
-        )

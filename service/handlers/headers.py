@@ -2,9 +2,12 @@
 
 import re
 from collections.abc import Mapping
+from hashlib import sha256
+
+import msgspec
 
 from service.errors import BadRequest
-from service.turns.turn import OnDisconnect
+from service.turns.turn import OnDisconnect, Terms
 
 KEY = re.compile(r"[\x21-\x7e]{1,255}")
 UNDERSCORED = ("x_user", "x_secret", "x_api_key", "x_api_base", "x_ignored")
@@ -33,8 +36,8 @@ def wants_lines(headers: Mapping[str, str]) -> bool:
     return "application/x-ndjson" in headers.get("Accept", "")
 
 
-def on_disconnect(headers: Mapping[str, str]) -> OnDisconnect | None:
-    """X-On-Disconnect, for wires whose body is not ours; raises `BadRequest`."""
+def left(headers: Mapping[str, str]) -> OnDisconnect | None:
+    """X-On-Disconnect: what becomes of a turn that nobody reads; for wires whose body is not ours; raises `BadRequest`."""
     match headers.get("X-On-Disconnect"):
         case None:
             return None
@@ -50,3 +53,23 @@ def idempotency_key(headers: Mapping[str, str]) -> str | None:
     if key is None or KEY.fullmatch(key):
         return key
     raise BadRequest("An Idempotency-Key has 1 to 255 printable ASCII characters.", "idempotency-key")
+
+
+def terms(
+    headers: Mapping[str, str],
+    grace: float,
+    body: msgspec.Struct,
+    on_disconnect: OnDisconnect | None = None,
+    request: bytes | None = None,
+    chat: str | None = None,
+) -> Terms:
+    """How the turn that `body` asks for is held; what the headers leave open is `on_disconnect`."""
+    key = idempotency_key(headers)
+    return Terms(
+        on_disconnect=left(headers) or on_disconnect or ("wait" if key else "cancel"),
+        grace=grace,
+        idempotency_key=key,
+        digest=sha256(msgspec.json.encode(body)).hexdigest() if key else None,
+        request=request,
+        chat=chat,
+    )
