@@ -1,0 +1,30 @@
+"""What events come to where another protocol has no word for them."""
+
+from service.errors import ServiceError, named
+from service.events import Content, Failed, Finish, Unauthorized
+
+EARLY = frozenset({"stopped", "abandoned", "interrupted", "timeout"})
+
+
+def reason(finish: Finish) -> str:
+    """Why an answer is over, as OpenAI says it.
+
+    It has no word for an answer that somebody else than the model ended, and typed clients fail on any other
+    than its own five. "length" is the one of them by which every client knows an answer as cut off: none
+    takes half a JSON object for a whole one, as it would after "stop".
+    """
+    return "length" if finish.reason in EARLY else finish.reason
+
+
+def shown(content: Content) -> str:
+    """The text of an answer; pictures without any, as Markdown."""
+    if content.content or not content.urls:
+        return content.content
+    return "\n".join(f"![{content.alt or ''}]({url})" for url in content.urls)
+
+
+def raised(event: Failed | Unauthorized) -> ServiceError:
+    """The error that ended the turn."""
+    if isinstance(event, Failed):
+        return named(event.error, event.message, event.retry_after)
+    return named(event.auth, event.message)
