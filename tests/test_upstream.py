@@ -1,5 +1,7 @@
 import asyncio
+import base64
 import json
+import struct
 from collections.abc import AsyncIterator
 from typing import Any
 from urllib.parse import urlsplit
@@ -226,6 +228,143 @@ async def test_it_wants_its_key() -> None:
         assert await status(client) == 401
         client.headers["Authorization"] = "Bearer secret"
         assert await status(client) == 200
+
+
+ANTHROPIC = {"anthropic-version": "2023-06-01"}
+
+
+async def test_anthropics_key_has_a_header_of_its_own() -> None:
+    async with Upstream(key="secret") as upstream, aiohttp.ClientSession(upstream.url + "/") as client:
+        for headers, code in (({"Authorization": "Bearer secret"}, 401), ({"x-api-key": "secret"}, 200)):
+            async with client.post("messages", json=question(), headers=ANTHROPIC | headers) as answer:
+                assert answer.status == code
+                if code == 401:
+                    said = {"type": "authentication_error", "message": "Incorrect API key provided."}
+                    assert await answer.json() == {"type": "error", "error": said}
+
+
+SCRIPT = (
+    script.Reason("Hm."),
+    script.Seal("sealed"),
+    script.Say("I look."),
+    script.ToolCall("add", "", "call_1"),
+    script.ToolCall(arguments='{"a": 1}'),
+    script.Finish("tool_calls"),
+    script.Usage(),
+    script.Done(),
+)
+"""Once for all dialects."""
+
+
+async def test_it_speaks_as_anthropic_does(upstream: Upstream, client: aiohttp.ClientSession) -> None:
+    upstream.script(*SCRIPT)
+    async with client.post("messages", json=question(), headers=ANTHROPIC) as answer:
+        frames = [frame.split("\n") for frame in (await answer.text()).rstrip().split("\n\n")]
+    events = [json.loads(data.removeprefix("data: ")) for _, data in frames]
+    assert [head.removeprefix("event: ") for head, _ in frames] == [event["type"] for event in events]
+    assert [(event["type"], event.get("index")) for event in events] == [
+        ("message_start", None),
+        ("content_block_start", 0),
+        ("content_block_delta", 0),
+        ("content_block_delta", 0),
+        ("content_block_stop", 0),
+        ("content_block_start", 1),
+        ("content_block_delta", 1),
+        ("content_block_stop", 1),
+        ("content_block_start", 2),
+        ("content_block_delta", 2),
+        ("content_block_stop", 2),
+        ("message_delta", None),
+        ("message_stop", None),
+    ]
+    assert events[8]["content_block"] == {"type": "tool_use", "id": "call_1", "name": "add", "input": {}}
+    assert events[9]["delta"] == {"type": "input_json_delta", "partial_json": '{"a": 1}'}
+    assert events[-2]["delta"]["stop_reason"] == "tool_use"
+    assert events[-2]["usage"] == {"input_tokens": 3, "output_tokens": 4}
+    assert upstream.bill == [(3, 4)]
+
+
+async def test_anthropics_answer_can_be_had_whole(upstream: Upstream, client: aiohttp.ClientSession) -> None:
+    upstream.script(*SCRIPT)
+    async with client.post("messages", json=question(stream=False), headers=ANTHROPIC) as answer:
+        message = await answer.json()
+    assert message["content"] == [
+        {"type": "thinking", "thinking": "Hm.", "signature": "sealed"},
+        {"type": "text", "text": "I look."},
+        {"type": "tool_use", "id": "call_1", "name": "add", "input": {"a": 1}},
+    ]
+    assert (message["stop_reason"], message["usage"]["output_tokens"]) == ("tool_use", 4)
+
+
+async def test_it_speaks_as_ollama_does(upstream: Upstream, client: aiohttp.ClientSession) -> None:
+    upstream.script(*SCRIPT)
+    body = question()
+    del body["stream"]
+    async with client.post(f"{upstream.root}/api/chat", json=body) as answer:
+        assert answer.content_type == "application/x-ndjson"
+        *lines, last = [json.loads(line) for line in (await answer.text()).splitlines()]
+    called = {"function": {"name": "add", "arguments": {"a": 1}}}
+    assert [line["message"] for line in lines] == [
+        {"role": "assistant", "content": "", "thinking": "Hm."},
+        {"role": "assistant", "content": "I look."},
+        {"role": "assistant", "content": "", "tool_calls": [called]},
+    ]
+    assert not any(line["done"] for line in lines)
+    assert (last["done"], last["done_reason"], last["prompt_eval_count"], last["eval_count"]) == (
+        True,
+        "stop",
+        3,
+        4,
+    )
+
+
+async def test_it_speaks_as_openai_once_did(upstream: Upstream, client: aiohttp.ClientSession) -> None:
+    body = {"model": "small", "prompt": "Who is there?", "stream": True}
+    async with client.post("completions", json=body) as answer:
+        *chunks, done = payloads(await answer.read())
+    assert [chunk["choices"][0]["text"] for chunk in chunks] == [*PIECES, ""]
+    assert done == b"[DONE]"
+    assert upstream.bill == [(3, 4)]
+
+
+async def test_it_lists_its_models_as_each_of_them_does(
+    upstream: Upstream, client: aiohttp.ClientSession
+) -> None:
+    upstream.page = 1
+    async with client.get("models?limit=1000", headers=ANTHROPIC) as answer:
+        page = await answer.json()
+    assert ([model["id"] for model in page["data"]], page["has_more"]) == (["small"], True)
+    async with client.get(f"models?after_id={page['last_id']}", headers=ANTHROPIC) as answer:
+        page = await answer.json()
+    assert ([model["id"] for model in page["data"]], page["has_more"]) == (["large"], False)
+    async with client.get(f"{upstream.root}/api/tags") as answer:
+        assert [model["name"] for model in (await answer.json())["models"]] == ["small", "large"]
+
+
+async def test_it_embeds_draws_and_judges(upstream: Upstream, client: aiohttp.ClientSession) -> None:
+    asked = {"model": "small", "input": ["a", "b c"]}
+    async with client.post("embeddings", json=asked) as answer:
+        plain = await answer.json()
+    async with client.post("embeddings", json=asked | {"encoding_format": "base64"}) as answer:
+        packed = (await answer.json())["data"]
+    vectors = [one["embedding"] for one in plain["data"]]
+    assert vectors == [script.vector("a"), script.vector("b c")]
+    assert [list(struct.unpack("<4f", base64.b64decode(one["embedding"]))) for one in packed] == vectors
+    async with client.post(
+        "images/generations", json={"model": "small", "prompt": "a bus", "n": 2}
+    ) as answer:
+        assert [one["b64_json"] for one in (await answer.json())["data"]] == [script.PICTURE] * 2
+    async with client.post("moderations", json={"input": ["peace", "violence"]}) as answer:
+        assert [one["flagged"] for one in (await answer.json())["results"]] == [False, True]
+    assert upstream.bill == [(3, 0), (3, 0), (2, 2)]
+
+
+async def test_other_paths_have_scripts_too(upstream: Upstream, client: aiohttp.ClientSession) -> None:
+    upstream.script_at("/v1/embeddings", script.Redirect("http://elsewhere.example/"))
+    async with client.post("embeddings", json={"input": "a"}, allow_redirects=False) as answer:
+        assert (answer.status, answer.headers["Location"]) == (302, "http://elsewhere.example/")
+    async with client.get("nowhere") as answer:
+        assert answer.status == 404
 
 
 async def test_a_script_that_cannot_be_played_is_reported() -> None:

@@ -1,245 +1,168 @@
-"""Any OpenAI-compatible upstream: always streamed, because only a stream can be cancelled.
+"""Any OpenAI-compatible upstream.
 
-Source: OpenAI's API reference, "Create chat completion".
+Source: OpenAI's API reference, "Create chat completion", "List models", "Create embeddings", "Create image",
+"Create moderation".
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Iterator, Mapping
+from functools import partial
+from typing import Any
 
-import aiohttp
 import msgspec
+from msgspec.structs import replace
 
-from service.errors import ProviderAuth, ProviderError, ProviderTimeout, RateLimited, ServiceError
-from service.messages import Ask, Generation, Message
-from service.providers.chunks import Chunks, UpstreamError, translated
-from service.providers.provider import Append, Model, Provider
-from service.providers.sse import LIMIT, EventStream, StreamTooLong
-from service.tasks import Tasks
+from service.errors import ProviderAuth
+from service.messages import Ask, Message, Part
+from service.providers.answers import read
+from service.providers.chunks import Chunks
+from service.providers.exchange import asked, joined
+from service.providers.listings import Listed, Listing, models_of
+from service.providers.pictures import drawn, painted, wish
+from service.providers.provider import Append, Model
+from service.providers.quotas import QUOTAS, Quota
+from service.providers.sse import LIMIT, EventStream
+from service.providers.upstream import Upstream
+from service.settings import Secrets
 
-ERROR_BYTES = 16_384
-"""How much of an error page is read."""
-
-
-class Deadlines(msgspec.Struct, frozen=True):
-    """In seconds: to connect, to the first token, and between two pieces of an answer."""
-
-    connect: float = 10
-    first_token: float = 300
-    idle: float = 300
-
-
-class _Options(msgspec.Struct, frozen=True):
-    include_usage: bool
+THOUGHTS = frozenset({"thinking", "redacted_thinking"})
+"""Parts of messages that nobody can read but the provider that said them."""
 
 
-class _Completion(Generation, frozen=True, kw_only=True):
-    """The body of a request; what has no field here is not sent."""
+class ChatCompletions(Upstream):
+    """Whoever answers POST /chat/completions."""
 
-    model: str | None
-    messages: list[Message]
-    stream: bool
-    stream_options: _Options
+    path = "/chat/completions"
 
-
-class _Listed(msgspec.Struct):
-    id: str
-    context_length: int | None = None
-
-
-class _Listing(msgspec.Struct):
-    data: list[_Listed]
-
-
-class _Refusal(msgspec.Struct):
-    error: UpstreamError | str = ""
-    message: str = ""
-
-
-class Compatible(Provider):
-    """One upstream, at the base `url` under which `/models` and `/chat/completions` lie."""
-
-    broken = "The connection to the provider broke. Try again."
-
-    def __init__(
-        self,
-        name: str,
-        label: str,
-        url: str,
-        *,
-        key: str | None = None,
-        key_name: str = "",
-        local: bool = False,
-        headers: Mapping[str, str] | None = None,
-        known: list[str] | None = None,
-        default_model: str | None = None,
-        deadlines: Deadlines | None = None,
-        connections: int = 1000,
-    ) -> None:
-        self.name, self.label, self.url = name, label, url.rstrip("/")
-        self.default_model, self.local = default_model, local
-        self._key, self._key_name = key, key_name
-        self._headers = dict(headers or {})
-        self._known = known
-        self._deadlines = deadlines or Deadlines()
-        self._connections = connections
-        self._http: aiohttp.ClientSession
-
-    async def open(self, tasks: Tasks) -> None:
-        headers = {"Authorization": f"Bearer {self._key}"} if self._key else {}
-        self._http = aiohttp.ClientSession(
-            connector=self._connector(),
-            headers=headers | self._headers,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._deadlines.connect),
+    async def _body(self, ask: Ask) -> bytes:
+        ask = await self._prepared(ask)
+        return msgspec.json.encode(
+            {
+                "model": self._theirs(ask.model),
+                "messages": list(_readable(ask.messages)),
+                **joined(self._fields(ask), self._search(ask)),
+                "stream": True,
+                "stream_options": {"include_usage": True},
+            }
         )
-
-    def _connector(self) -> aiohttp.BaseConnector:
-        return aiohttp.TCPConnector(limit=self._connections)
-
-    async def close(self) -> None:
-        await self._http.close()
-
-    def obstacle(self) -> str | None:
-        return self._keyless()
-
-    def _keyless(self) -> str | None:
-        if self._key_name and not self._key:
-            return f"{self.label} needs a key: set the environment variable {self._key_name} and restart."
-        return None
-
-    async def models(self) -> list[Model] | None:
-        if self._known:
-            return [Model(id) for id in self._known]
-        async with self._translating(), self._http.get(f"{self.url}/models", allow_redirects=False) as answer:
-            if answer.status in {404, 405, 501} and not self.local:  # on a local port anything may listen
-                return None
-            if answer.status != 200:
-                raise await self._refusal(answer)
-            try:
-                listing = msgspec.json.decode(await _body(answer), type=_Listing)
-            except (msgspec.DecodeError, UnicodeDecodeError) as error:
-                raise ProviderError(f"{self.label} sent no list of models. Check its url.") from error
-            return [Model(listed.id, listed.context_length) for listed in listing.data]
-
-    async def pump(self, ask: Ask, append: Append) -> None:
-        append([self.chosen(ask.model)])
-        if reason := self._keyless():
-            raise ProviderAuth(reason)
-        async with (
-            self._translating(),
-            asyncio.timeout(self._deadlines.first_token) as deadline,
-            self._answer(await self._prepared(ask)) as answer,
-        ):
-            if answer.content_type == "text/html":
-                raise ProviderError(
-                    f"{self.label} answered with a web page, not with a stream. Check its url."
-                )
-            chunks = Chunks(self.label, ask.model, self.chosen, self.broken)
-            if answer.content_type == "application/json":  # it does not stream, whatever it was asked
-                append(chunks.events([await _body(answer)]))
-            else:
-                await self._follow(answer, chunks, append, deadline)
-            append(chunks.end())
 
     async def _prepared(self, ask: Ask) -> Ask:
         """The ask as this upstream needs it."""
         return ask
 
-    async def _follow(
-        self, answer: aiohttp.ClientResponse, chunks: Chunks, append: Append, deadline: asyncio.Timeout
-    ) -> None:
-        frames = EventStream()
-        time, idle, due = asyncio.get_running_loop().time, self._deadlines.idle, 0.0
-        async for data in answer.content.iter_any():
-            if events := chunks.events(frames.feed(data)):
-                append(events)
-                now = time()
-                if now > due:  # to move a timer costs as much as a token, so it is done now and then
-                    deadline.reschedule(now + idle)
-                    due = now + idle / 20
-            if chunks.done:
-                await _let_go(answer)
-                return
-        if events := chunks.events(frames.end()):
-            append(events)
+    def _fields(self, ask: Ask) -> dict[str, Any]:
+        """How to answer; markers for a cache that only Anthropic has are taken out of the tools."""
+        fields = asked(ask.generation, self._row.options)
+        return fields | {"tools": list(map(_unmarked, fields["tools"]))} if "tools" in fields else fields
 
-    @asynccontextmanager
-    async def _answer(self, ask: Ask) -> AsyncGenerator[aiohttp.ClientResponse, None]:
-        async with self._http.post(
-            f"{self.url}/chat/completions",
-            data=_completion(ask),
-            headers={"Content-Type": "application/json", "Accept": "text/event-stream"},
-            allow_redirects=False,  # a key goes to the host that it was given for, and to no other
-        ) as answer:
+    def _search(self, ask: Ask) -> dict[str, Any]:
+        """As the row says, else as the client does."""
+        own = ask.generation.web_search_options
+        return super()._search(ask) or ({} if own is None else {"web_search_options": own})
+
+    def _framing(self) -> EventStream:
+        return EventStream()
+
+    def _reading(self, ask: Ask) -> Chunks:
+        how = ask.generation
+        model = self._theirs(ask.model)
+        return Chunks(self.label, model, self.chosen, self.broken, tools=how.tools, n=how.n or 1)
+
+
+class Compatible(ChatCompletions):
+    """An upstream that may do all that OpenAI does; what it has no path for fails with its 404."""
+
+    _painters: frozenset[str] = frozenset()
+    """Upstream's names of the models that are asked for pictures at a path of their own."""
+    _drawers: Mapping[str, list[str]] = {}
+    """Of those that draw them in a chat, with the modalities that they answer in."""
+
+    async def check(self, ask: Ask) -> None:
+        await super().check(ask)
+        if self._paints(ask.model):
+            wish(ask, self._row.image_sizes)
+
+    async def pump(self, ask: Ask, append: Append) -> None:
+        if self._paints(ask.model):
+            append([self.chosen(ask.model)])
+            body = wish(ask, self._row.image_sizes)
+            append(painted(await self.paint(body, ask.keys), ask, body))
+        elif self._theirs(ask.model) in self._drawers:
+            await super().pump(ask, _drawing(append, ask))
+        else:
+            await super().pump(ask, append)
+
+    async def embed(self, body: Mapping[str, Any], keys: Secrets) -> dict[str, Any]:
+        """OpenAI's embeddings: the request's fields, and what they were answered with."""
+        return await self.post("/embeddings", body, keys)
+
+    async def paint(self, body: Mapping[str, Any], keys: Secrets) -> dict[str, Any]:
+        """OpenAI's images/generations."""
+        return await self.post("/images/generations", body, keys)
+
+    async def moderate(self, body: Mapping[str, Any], keys: Secrets) -> dict[str, Any]:
+        """OpenAI's moderations."""
+        return await self.post("/moderations", body, keys)
+
+    async def quota(self, keys: Secrets) -> Quota | None:
+        told = QUOTAS.get(self._row.quota)
+        if told and (reason := self._keyless(keys)):
+            raise ProviderAuth(reason)
+        return await told(partial(self._looked_up, keys)) if told else None
+
+    async def _looked_up(self, keys: Secrets, path: str, kind: type[Any]) -> Any:
+        async with (
+            self._translating(keys, self.url),
+            asyncio.timeout(self._deadlines.connect),
+            self._request("GET", self.url, path, keys) as answer,
+        ):
+            return self._decoded(await read(answer, LIMIT), kind)
+
+    def _paints(self, model: str | None) -> bool:
+        return model in self._row.image_models or self._theirs(model) in self._painters
+
+    def _fields(self, ask: Ask) -> dict[str, Any]:
+        fields = super()._fields(ask)
+        if modalities := self._drawers.get(self._theirs(ask.model) or ""):
+            shape = {"image_config": {"aspect_ratio": ask.aspect_ratio}} if ask.aspect_ratio else {}
+            fields = {"modalities": modalities, **shape, **fields}
+        return fields
+
+    async def _listed(self) -> list[Model] | None:
+        """Also notes how each model that makes pictures is asked for them."""
+        listed = await self._listed_at(self.url, Secrets())
+        if listed is None:
+            return None
+        self._painters = frozenset(model.id for model in listed if model.painted)
+        self._drawers = {model.id: model.drawn_in_chat for model in listed if model.drawn_in_chat}
+        return [model.model() for model in listed]
+
+    async def _listed_at(self, base: str, keys: Secrets) -> list[Listed] | None:
+        """What an address lists; None where it lists nothing."""
+        async with (
+            self._translating(keys, base),
+            self._request("GET", base, "/models", keys, missing=not self.local) as answer,
+        ):  # on a local port anything may listen, and not to list is a sign of it
             if answer.status != 200:
-                raise await self._refusal(answer)
-            yield answer
-
-    async def _refusal(self, answer: aiohttp.ClientResponse) -> ServiceError:
-        """What an answer other than 200 says; a body that makes no sense is told by its status."""
-        if 300 <= answer.status < 400:
-            return ProviderError(f"{self.label} redirects elsewhere, which is not followed. Check its url.")
-        body = await answer.content.read(ERROR_BYTES)
-        try:
-            refusal = msgspec.json.decode(body, type=_Refusal)
-            said = refusal.error or UpstreamError(refusal.message)
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            said = UpstreamError(answer.reason or "")
-        error = translated(said, self.label, answer.status)
-        if isinstance(error, RateLimited):
-            error.retry_after = _seconds(answer.headers.get("Retry-After"))
-        return error
-
-    @asynccontextmanager
-    async def _translating(self) -> AsyncGenerator[None, None]:
-        """What the network does wrong, in words for the user."""
-        try:
-            yield
-        except ServiceError as error:
-            if self._key:  # some upstreams repeat what they were sent
-                error.message = error.message.replace(self._key, "…")
-            raise
-        except aiohttp.ConnectionTimeoutError as error:
-            raise ProviderTimeout(f"{self.label} could not be reached in time.") from error
-        except TimeoutError as error:
-            raise ProviderTimeout(f"{self.label} was silent for too long. Try again.") from error
-        except aiohttp.ClientConnectorError as error:
-            raise ProviderError(f"{self.label} cannot be reached at {self.url}. Is it running?") from error
-        except (aiohttp.ClientError, OSError) as error:
-            raise ProviderError(self.broken) from error
+                return None
+            return models_of(self._decoded(await read(answer, LIMIT), Listing))
 
 
-def _completion(ask: Ask) -> bytes:
-    generation = msgspec.structs.asdict(ask.generation)
-    return msgspec.json.encode(
-        _Completion(
-            model=ask.model,
-            messages=ask.messages,
-            stream=True,
-            stream_options=_Options(include_usage=True),
-            **generation,
-        )
-    )
+def _readable(messages: list[Message]) -> Iterator[Message]:
+    """The messages without what only Anthropic writes: sealed thoughts, and markers for its cache."""
+    for message in messages:
+        if isinstance(message.content, list):
+            parts = [_unmarked(part) for part in message.content if part.get("type") not in THOUGHTS]
+            if not (parts or message.tool_calls or message.role == "tool"):
+                continue
+            message = replace(message, content=parts or ("" if message.role == "tool" else None))
+        yield message
 
 
-async def _body(answer: aiohttp.ClientResponse) -> bytes:
-    """The whole body, as long as it is no longer than an event may be."""
-    body = bytearray()
-    async for data in answer.content.iter_any():
-        body += data
-        if len(body) > LIMIT:
-            raise StreamTooLong(LIMIT)
-    return bytes(body)
+def _unmarked(part: Part) -> Part:
+    return {name: value for name, value in part.items() if name != "cache_control"}
 
 
-async def _let_go(answer: aiohttp.ClientResponse) -> None:
-    """Waits a moment for the end of a finished stream, so that its connection can serve again."""
-    with suppress(TimeoutError):
-        async with asyncio.timeout(0.1):
-            async for _ in answer.content.iter_any():
-                break
-
-
-def _seconds(value: str | None) -> float | None:
-    return float(value) if value and value.replace(".", "", 1).isdigit() else None
+def _drawing(append: Append, ask: Ask) -> Append:
+    """Shows the pictures that come in a chat."""
+    return lambda batch: append([shown for event in batch for shown in drawn(event, ask)])

@@ -10,6 +10,8 @@ from msgspec import Struct
 from service.errors import ProviderError
 from service.events import Answerer, Batch, Chosen
 from service.messages import Ask
+from service.providers.quotas import Quota
+from service.settings import Secrets
 from service.tasks import Tasks
 
 Append: TypeAlias = Callable[[Batch], None]
@@ -19,11 +21,16 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Model(Struct, frozen=True):
-    """A model as its provider offers it; `context_length` in tokens, None where it is not known."""
+    """A model as its provider offers it; `context_length` in tokens, None where it is not known.
+
+    It sees pictures (`vision`), makes some (`image`), speaks (`audio`).
+    """
 
     id: str
     context_length: int | None = None
     vision: bool = False
+    image: bool = False
+    audio: bool = False
 
 
 class Provider:
@@ -38,6 +45,8 @@ class Provider:
     default_model: str | None = None
     local = False
     """It runs on this machine: it is live when it answers."""
+    on_request = False
+    """It answers only who names it: the service never chooses it."""
 
     async def open(self, tasks: Tasks) -> None:
         """Takes what it needs to answer; called once. What runs in the background is kept by `tasks`."""
@@ -51,6 +60,10 @@ class Provider:
 
     async def models(self) -> list[Model] | None:
         """Its models, asked for now; None where it does not tell. Raises `ProviderError` when it is away."""
+        return None
+
+    async def quota(self, keys: Secrets) -> Quota | None:
+        """What is left for the client's key, or ours; None where it does not tell. Raises `ServiceError`."""
         return None
 
     async def check(self, ask: Ask) -> None:

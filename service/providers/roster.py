@@ -1,40 +1,67 @@
 """Which providers there are: the operator's rows, the shipped rows, the embedded model."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from ipaddress import ip_address
 from pathlib import Path
+from urllib.parse import urlsplit
 
-from service.providers.compatible import Compatible, Deadlines
+from service.providers.anthropic import Anthropic
+from service.providers.compatible import Compatible
+from service.providers.custom import Custom
 from service.providers.embedded import Embedded
 from service.providers.engine import Engine, bundled_model
+from service.providers.ollama import Ollama
 from service.providers.provider import Provider
 from service.providers.scripted import Scripted
-from service.settings import ProviderRow, Settings, Upstream
+from service.providers.upstream import Deadlines, Upstream
+from service.settings import Settings
+from service.settings import Upstream as Limits
 
 log = logging.getLogger(__name__)
+
+KINDS: Mapping[str, type[Upstream]] = {
+    "openai": Compatible,
+    "anthropic": Anthropic,
+    "ollama": Ollama,
+}
+"""By what a row says that it speaks."""
 
 
 def roster(settings: Settings) -> list[Provider]:
     """The providers in the order in which they are asked when a request names none."""
-    rows = [_compatible(row, settings) for row in settings.providers]
     scripted = [Scripted()] if settings.scripted.enabled else []
-    return [*rows, *_embedded(settings), *scripted]
+    return [*_rows(settings), *_embedded(settings), *scripted, *_custom(settings)]
 
 
-def _compatible(row: ProviderRow, settings: Settings) -> Compatible:
-    return Compatible(
-        row.name,
-        row.label or row.name,
-        row.url,
-        key=settings.key(row),
-        key_name=row.key,
-        local=row.local,
-        headers=row.headers,
-        known=list(row.models) or None,
-        default_model=row.default_model or None,
-        deadlines=_deadlines(settings.upstream_of(row)),
-        connections=settings.upstream.connections,
-    )
+def _rows(settings: Settings) -> Iterator[Upstream]:
+    for row in settings.providers:
+        if _is_own(row.url, settings):
+            log.warning("provider %s is left out: %s is this service itself", row.name, row.url)
+            continue
+        yield KINDS[row.kind](
+            row,
+            key=settings.key(row),
+            deadlines=_deadlines(settings.upstream_of(row)),
+            connections=settings.upstream.connections,
+        )
+
+
+def _is_own(url: str, settings: Settings) -> bool:
+    """Whether the service would ask itself, and that question again."""
+    address = urlsplit(url)
+    if settings.socket or address.scheme != "http" or (address.port or 80) != settings.port:
+        return False
+    return address.hostname == settings.host or (_is_here(address.hostname) and _is_here(settings.host))
+
+
+def _is_here(host: str | None) -> bool:
+    """Whether a name stands for this machine; all of its addresses are taken for one."""
+    try:
+        address = ip_address(host or "")
+    except ValueError:
+        return host == "localhost"
+    return address.is_loopback or address.is_unspecified
 
 
 def _embedded(settings: Settings) -> Iterator[Embedded]:
@@ -55,5 +82,11 @@ def _embedded(settings: Settings) -> Iterator[Embedded]:
     yield Embedded(engine, bundled=not own, deadlines=_deadlines(settings.upstream))
 
 
-def _deadlines(upstream: Upstream) -> Deadlines:
+def _custom(settings: Settings) -> Iterator[Custom]:
+    if settings.clients.upstreams:
+        deadlines = _deadlines(settings.upstream)
+        yield Custom(settings.clients.upstream_hosts, deadlines, settings.upstream.connections)
+
+
+def _deadlines(upstream: Limits) -> Deadlines:
     return Deadlines(upstream.connect_timeout, upstream.first_token_timeout, upstream.idle_timeout)

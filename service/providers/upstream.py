@@ -1,0 +1,298 @@
+"""What all providers share that are asked over HTTP: session, keys, deadlines, and words for what fails."""
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from fnmatch import fnmatchcase
+from typing import Any
+
+import aiohttp
+import msgspec
+from msgspec.structs import replace
+
+from service.errors import (
+    ModelNotFound,
+    ProviderAuth,
+    ProviderError,
+    ProviderTimeout,
+    ServiceError,
+)
+from service.events import Chosen, Noted
+from service.messages import Ask
+from service.providers.answers import let_go, read, retry_after
+from service.providers.exchange import Framing, Reading
+from service.providers.failures import UpstreamError, complaint, translated
+from service.providers.provider import Append, Model, Provider
+from service.providers.proxies import Proxies
+from service.providers.sse import LIMIT
+from service.settings import ProviderRow, Secrets
+from service.tasks import Tasks
+
+ERROR_BYTES = 16_384
+"""How much of an error page is read."""
+ANSWER_BYTES = 64 * 1024 * 1024
+"""The longest answer that is no stream: pictures come in base64, embeddings by the thousand."""
+
+MISSING = frozenset({404, 405, 501})
+"""How upstreams say that they have no such path."""
+
+
+class Deadlines(msgspec.Struct, frozen=True):
+    """In seconds: to connect, to the first token, and between two pieces of an answer."""
+
+    connect: float = 10
+    first_token: float = 300
+    idle: float = 300
+
+
+class Upstream(Provider, ABC):
+    """A provider elsewhere, as its row describes it; always streamed, for only a stream can be cancelled.
+
+    `key` is ours: it goes to the row's own address only, and not where the client has brought one.
+    """
+
+    url: str
+    path: str
+    """Where questions go, under the address."""
+    broken = "The connection to the provider broke. Try again."
+
+    def __init__(
+        self,
+        row: ProviderRow,
+        *,
+        key: str | None = None,
+        deadlines: Deadlines | None = None,
+        connections: int = 1000,
+    ) -> None:
+        self.name, self.label, self.url = row.name, row.label or row.name, row.url.rstrip("/")
+        self.default_model, self.local = row.default_model or None, row.local
+        self._row, self._key = row, key
+        self._deadlines = deadlines or Deadlines()
+        self._connections = row.connections or connections
+        self._http: aiohttp.ClientSession
+        self._proxies: Proxies | None = None
+
+    async def open(self, tasks: Tasks) -> None:
+        self._proxies = Proxies() if self._row.proxy and not self.local else None
+        self._http = aiohttp.ClientSession(
+            connector=self._connector(),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._deadlines.connect),
+        )
+
+    def _connector(self) -> aiohttp.BaseConnector:
+        return aiohttp.TCPConnector(limit=self._connections)
+
+    async def close(self) -> None:
+        await self._http.close()
+
+    def obstacle(self) -> str | None:
+        return self._keyless(Secrets())
+
+    async def models(self) -> list[Model] | None:
+        """Those that the row allows, else those that are listed, under our names."""
+        if self._row.models:
+            models = [Model(id) for id in self._row.models]
+        elif (listed := await self._listed()) is None:
+            return None
+        else:
+            models = self._renamed(listed)
+        painters = self._row.image_models
+        return [replace(model, image=True) if model.id in painters else model for model in models]
+
+    async def check(self, ask: Ask) -> None:
+        if ask.model and self._row.models and ask.model not in self._row.models:
+            raise ModelNotFound(ask.model, self.name)
+
+    async def pump(self, ask: Ask, append: Append) -> None:
+        append([self.chosen(ask.model)])
+        if reason := self._keyless(ask.keys):
+            raise ProviderAuth(reason)
+        if ask.web_search and not self._search(ask):
+            append([_unsearched(self.label)])
+        if ask.model in self._row.renamed:
+            append = _without_names(append)
+        async with (
+            self._translating(ask.keys, base := self._base(ask)),
+            asyncio.timeout(self._deadlines.first_token) as deadline,
+            self._request("POST", base, self.path, ask.keys, await self._body(ask)) as answer,
+        ):
+            reading = self._reading(ask)
+            try:
+                await self._read(answer, reading, append, deadline)
+                append(reading.end())
+            except BaseException:
+                if withheld := reading.left():
+                    append(withheld)
+                raise
+
+    async def post(self, path: str, body: Mapping[str, Any], keys: Secrets) -> dict[str, Any]:
+        """What a path that does not stream answers to our name of a model. Raises `ServiceError`."""
+        if reason := self._keyless(keys):
+            raise ProviderAuth(reason)
+        model = body.get("model")
+        data = msgspec.json.encode({**body, "model": self._theirs(model)} if model else body)
+        async with (
+            self._translating(keys, self.url),
+            asyncio.timeout(self._deadlines.first_token),
+            self._request("POST", self.url, path, keys, data) as answer,
+        ):
+            said: dict[str, Any] = self._decoded(await read(answer, ANSWER_BYTES), dict[str, Any])
+        return {**said, "model": model} if model in self._row.renamed else said
+
+    @abstractmethod
+    async def _body(self, ask: Ask) -> bytes:
+        """The question as the upstream wants it."""
+
+    @abstractmethod
+    def _framing(self) -> Framing:
+        """How the stream of an answer is cut."""
+
+    @abstractmethod
+    def _reading(self, ask: Ask) -> Reading:
+        """How the answer is read."""
+
+    @abstractmethod
+    async def _listed(self) -> list[Model] | None:
+        """The models under the upstream's names; None where it does not tell."""
+
+    def _base(self, ask: Ask) -> str:
+        """The address that is asked."""
+        return self.url
+
+    def _credentials(self, key: str) -> dict[str, str]:
+        """The headers that carry a key, their names in lower case."""
+        return {"authorization": f"Bearer {key}"}
+
+    def _theirs(self, model: str | None) -> str | None:
+        """The upstream's name of a model."""
+        return self._row.renamed.get(model, model) if model else None
+
+    def _search(self, ask: Ask) -> dict[str, Any]:
+        """The fields that make the upstream search the web for this question; empty where nothing does."""
+        if not ask.web_search:
+            return {}
+        model = self._theirs(ask.model) or ""
+        able = any(fnmatchcase(model, pattern) for pattern in self._row.search_models or ("*",))
+        return self._row.web_search if able else {}
+
+    def _decoded(self, data: bytes, kind: Any) -> Any:
+        try:
+            return msgspec.json.decode(data, type=kind)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise ProviderError(f"{self.label} sent something that makes no sense. Check its url.") from error
+
+    async def _read(
+        self, answer: aiohttp.ClientResponse, reading: Reading, append: Append, deadline: asyncio.Timeout
+    ) -> None:
+        if answer.content_type == "text/html":
+            raise ProviderError(f"{self.label} answered with a web page, not with a stream. Check its url.")
+        if answer.content_type == "application/json":  # it does not stream, whatever it was asked
+            append(reading.events([await read(answer, LIMIT)]))
+            return
+        framing = self._framing()
+        clock, idle, due = asyncio.get_running_loop().time, self._deadlines.idle, 0.0
+        async for data in answer.content.iter_any():
+            if events := reading.events(framing.feed(data)):
+                append(events)
+                now = clock()
+                if now > due:  # to move a timer costs as much as a token, so it is done now and then
+                    deadline.reschedule(now + idle)
+                    due = now + idle / 20
+            if reading.done:
+                await let_go(answer)
+                return
+        if events := reading.events(framing.end()):
+            append(events)
+
+    @asynccontextmanager
+    async def _request(
+        self,
+        method: str,
+        base: str,
+        path: str,
+        keys: Secrets,
+        data: bytes | None = None,
+        missing: bool = False,
+    ) -> AsyncGenerator[aiohttp.ClientResponse, None]:
+        """An answer of 200, or if `missing` may be one that says that there is no such path.
+
+        No redirect is followed, for it could lead a key elsewhere.
+        """
+        url = base + path
+        proxy = self._proxies.of(url) if self._proxies else None
+        headers = self._headers(base, keys)
+        async with self._http.request(
+            method, url, data=data, headers=headers, proxy=proxy, allow_redirects=False
+        ) as answer:
+            if answer.status != 200 and not (missing and answer.status in MISSING):
+                raise await self._refusal(answer)
+            yield answer
+
+    def _headers(self, base: str, keys: Secrets) -> dict[str, str]:
+        """The client's key alone, or what is ours, which leaves for the row's own address only."""
+        headers = {"content-type": "application/json"}
+        if key := keys.get(self.name):
+            return headers | self._credentials(key)
+        if base != self.url:
+            return headers
+        own = {name.lower(): text for name, text in self._row.headers.items()}
+        return headers | (self._credentials(self._key) if self._key else {}) | own
+
+    def _keyless(self, keys: Secrets) -> str | None:
+        if self._row.key and not self._key and not keys.get(self.name):
+            return f"{self.label} needs a key: set the environment variable {self._row.key} and restart."
+        return None
+
+    def _renamed(self, listed: list[Model]) -> list[Model]:
+        """Listed models under our names; what is renamed keeps no other."""
+        theirs = {model.id: model for model in listed}
+        renamed = self._row.renamed
+        ours = [replace(theirs.get(name, Model(name)), id=id) for id, name in renamed.items()]
+        taken = {*renamed, *renamed.values()}
+        return [*ours, *(model for model in listed if model.id not in taken)]
+
+    async def _refusal(self, answer: aiohttp.ClientResponse) -> ServiceError:
+        """What an answer other than 200 says; a body that makes no sense is told by its status."""
+        if 300 <= answer.status < 400:
+            return ProviderError(f"{self.label} redirects elsewhere, which is not followed. Check its url.")
+        body = await answer.content.read(ERROR_BYTES)
+        try:
+            said = complaint(msgspec.json.decode(body))
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            said = None
+        error = translated(said or UpstreamError(answer.reason), self.label, answer.status)
+        error.retry_after = retry_after(answer)
+        return error
+
+    @asynccontextmanager
+    async def _translating(self, keys: Secrets, base: str) -> AsyncGenerator[None, None]:
+        """What the network does wrong, in words for the user."""
+        try:
+            yield
+        except ServiceError as error:
+            for key in filter(None, (self._key, keys.get(self.name))):  # some repeat what they were sent
+                error.message = error.message.replace(key, "…")
+            raise
+        except aiohttp.ConnectionTimeoutError as error:
+            raise ProviderTimeout(f"{self.label} could not be reached in time.") from error
+        except TimeoutError as error:
+            raise ProviderTimeout(f"{self.label} was silent for too long. Try again.") from error
+        except (aiohttp.ClientProxyConnectionError, aiohttp.ClientHttpProxyError) as error:
+            raise ProviderError(
+                f"The proxy does not lead to {self.label}. Check HTTPS_PROXY, HTTP_PROXY and NO_PROXY."
+            ) from error
+        except aiohttp.ClientConnectorError as error:
+            raise ProviderError(f"{self.label} cannot be reached at {base}. Is it running?") from error
+        except (aiohttp.ClientError, OSError) as error:
+            raise ProviderError(self.broken) from error
+
+
+def _unsearched(label: str) -> Noted:
+    return Noted(f"{label} does not search the web: it answers without.", "WebSearchUnavailable")
+
+
+def _without_names(append: Append) -> Append:
+    """Keeps to itself what the upstream calls a model that has a name of ours."""
+    return lambda batch: append([event for event in batch if type(event) is not Chosen])
