@@ -47,10 +47,16 @@ class Registry:
     def __iter__(self) -> Iterator[Provider]:
         return iter(self._providers.values())
 
+    def __contains__(self, name: str) -> bool:
+        """By name alone."""
+        return name in self._providers
+
     def __getitem__(self, name: str) -> Provider:
         """By name or label; raises `ProviderNotFound`."""
+        if name in self:
+            return self._providers[name]
         for provider in self:
-            if name in {provider.name, provider.label}:
+            if name == provider.label:
                 return provider
         raise ProviderNotFound(name)
 

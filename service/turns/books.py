@@ -26,6 +26,10 @@ class Books:
         self._ledger.open(record)
         self.journal.open(entry)
 
+    def note(self, record: Record) -> None:
+        """Queues what has become known of a running turn: it stands if the process dies."""
+        self._ledger.open(record)
+
     def close(self, record: Record, entry: Entry, events: Sequence[Event]) -> asyncio.Future[bool]:
         """Settles the record and keeps the log; done when both are durable, False if one never will be."""
         rows = (self._ledger.settle(record), self.journal.close(entry, events))

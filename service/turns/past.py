@@ -47,7 +47,7 @@ async def end_unfinished(journal: Journal, ledger: Ledger) -> None:
     rows: list[asyncio.Future[None]] = []
     for record in await ledger.unsettled():
         kept = left.pop(record.id, None)
-        used = settle(record, kept.events if kept else [], None, "interrupted", None)
+        used = settle(record, kept.events if kept else [], [], "interrupted", None)
         rows.append(ledger.settle(record))
         if kept:
             rows.append(journal.close(_ended(kept.entry), [*_told(kept), used]))
