@@ -7,10 +7,7 @@ import pytest
 
 from tests.conftest import ROW
 from tests.serving import CONVERSATION, Json, Service, events, kinds, serving, text
-from tests.upstream import (
-    Status,
-    Upstream,
-)
+from tests.upstream import Cut, Done, Say, Status, Upstream
 
 QUESTION = [{"role": "user", "content": "Hello there"}]
 CHOSEN = {"name": "Upstream", "label": "The upstream", "model": "small"}
@@ -44,9 +41,7 @@ async def test_a_provider_is_named_by_its_name_or_label(provider: str, service: 
     assert answer[0]["provider"].items() >= CHOSEN.items()
 
 
-@pytest.mark.parametrize(
-    "provider", ["NoSuch", "upstream", "https://elsewhere.example/v1", "custom:1", "a\0"]
-)
+@pytest.mark.parametrize("provider", ["NoSuch", "upstream", "custom:1", "elsewhere.example/v1", "a\0"])
 async def test_an_unknown_provider_is_not_found(provider: str, service: Service, upstream: Upstream) -> None:
     status, answer = await service.post(CONVERSATION, {"messages": QUESTION, "provider": provider})
     assert (status, answer["error"]["code"]) == (404, "provider_not_found")
@@ -301,3 +296,48 @@ async def test_any_content_type_will_do(content_type: str, service: Service) -> 
     data, headers = json.dumps({"messages": QUESTION}), {"Content-Type": content_type}
     async with service.http.post(service.url + CONVERSATION, data=data, headers=headers) as response:
         assert text(events(await response.read())) == "Hello from the upstream."
+
+
+# What web clients may wish for
+
+
+@pytest.mark.parametrize("wish", [True, "news of today"])
+async def test_a_search_is_passed_on_to_providers_that_search(
+    wish: bool | str, tmp_path: Path, upstream: Upstream
+) -> None:
+    row = ROW.format(url=upstream.url) + 'web_search = { plugins = [{ id = "web" }] }\n'
+    async with serving(tmp_path, row) as service:
+        assert kinds(await service.ask(web_search=wish)) == ["provider", "content", "finish", "usage"]
+        assert asked(upstream)["plugins"] == [{"id": "web"}]
+        for none in (False, None, ""):
+            await service.ask(web_search=none)
+            assert "plugins" not in asked(upstream)
+
+
+async def test_where_nobody_searches_the_answer_says_so(service: Service) -> None:
+    answer = await service.ask(web_search=True)
+    assert text(answer) == "Hello from the upstream."
+    (note,) = (event for event in answer if event["type"] == "message")
+    assert "search" in note["message"]
+
+
+async def test_a_picture_has_the_shape_that_was_wished_for(tmp_path: Path, upstream: Upstream) -> None:
+    async with serving(tmp_path, ROW.format(url=upstream.url) + 'image_models = ["small"]\n') as service:
+        for ratio, size in (("16:9", "1024x576"), (None, None), ("", None)):
+            await service.ask("A red fox", aspect_ratio=ratio)
+            assert upstream.requests[-1].path == "/v1/images/generations"
+            assert upstream.requests[-1].body.get("size") == size
+
+
+@pytest.mark.parametrize(("continuation", "answer"), [(True, "One two"), (False, "One "), (None, "One ")])
+async def test_another_provider_goes_on_where_that_is_wished_for(
+    continuation: bool | None, answer: str, tmp_path: Path, upstream: Upstream
+) -> None:
+    async with Upstream() as other:
+        upstream.script(Say("One "), Cut())
+        other.script(Say("two"), Done())
+        rows = ROW.format(url=upstream.url) + ROW.format(url=other.url).replace("pstream", "ther")
+        async with serving(tmp_path, rows) as service:
+            said = await service.ask(continuation=continuation)
+        assert text(said) == answer
+        assert ("switch" in kinds(said), "error" in kinds(said)) == (bool(continuation), not continuation)
