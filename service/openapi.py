@@ -1,6 +1,7 @@
 """The route table as an OpenAPI 3.1 document; `python -m service.openapi` prints it."""
 
 import json
+import re
 import sys
 from collections.abc import Mapping
 from typing import Any, get_args
@@ -56,11 +57,16 @@ def document(table: Mapping[str, Route]) -> dict[str, Any]:
     for schema in components.values():
         schema["description"] = " ".join(schema.get("description", "").split())
     by_kind = {repr(kind): schema for kind, schema in zip(kinds, schemas, strict=False)}
-    paths: dict[str, dict[str, Any]] = {path: {} for path in table}
+    paths: dict[str, dict[str, Any]] = {_template(path): {} for path in table}
     for path, method, handler, signature in endpoints:
-        paths[path][method.lower()] = _operation(method, handler, signature, by_kind, components)
+        paths[_template(path)][method.lower()] = _operation(method, handler, signature, by_kind, components)
     info = {"title": "Causerie", "version": VERSION, "license": {"name": "Apache-2.0"}}
     return {"openapi": "3.1.0", "info": info, "paths": paths, "components": {"schemas": components}}
+
+
+def _template(path: str) -> str:
+    """The path as OpenAPI writes it: without the patterns that a name in it must match."""
+    return re.sub(r"\{(\w+):[^}]+\}", r"{\1}", path)
 
 
 def _json_kinds(signature: Signature) -> list[Any]:

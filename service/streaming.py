@@ -1,6 +1,7 @@
 """A turn's log -> one HTTP response, in the tick in which things are said."""
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import aclosing
 from typing import Any
 
@@ -10,11 +11,11 @@ from msgspec import Struct
 
 from service.context import STARTED
 from service.errors import ServiceError, Unavailable
-from service.events import Batch, Reset, Resumable
+from service.events import TOKENS, Batch, Event, Reset, Resumable
 from service.settings import Stream as Limits
 from service.turns.admission import Found
 from service.turns.log import Log
-from service.turns.turn import TOKENS, failure
+from service.turns.turn import failure
 from service.wire import Fold, Wire
 
 PIECE = 256
@@ -41,9 +42,9 @@ class Whole(Struct, frozen=True):
     fold: Fold
 
 
-async def folded(whole: Whole) -> web.Response:
+async def heard(turn: Found) -> Sequence[Event]:
     """Waits for the end of the turn, as a reader whose leaving counts. Raises what it failed with."""
-    with whole.turn.reading() as log:
+    with turn.reading() as log:
         async with aclosing(log.follow()) as batches:
             async for _ in batches:
                 pass
@@ -52,9 +53,14 @@ async def folded(whole: Whole) -> web.Response:
         if not log.ended:
             raise Unavailable(
                 "The service is being restarted. Read the answer at"
-                f" GET /backend-api/v2/turns/{whole.turn.id} in a moment."
+                f" GET /backend-api/v2/turns/{turn.id} in a moment."
             )
-        body = msgspec.json.encode(whole.fold(log.events))
+        return log.events
+
+
+async def folded(whole: Whole) -> web.Response:
+    """The turn as one JSON object, once it has ended. Raises what it failed with."""
+    body = msgspec.json.encode(whole.fold(await heard(whole.turn)))
     return web.Response(body=body, content_type="application/json", headers={"X-Turn-Id": whole.turn.id})
 
 

@@ -31,8 +31,25 @@ async def test_what_curl_is_told_to_ask_is_answered(tmp_path: Path, command: str
         process = await asyncio.create_subprocess_shell(told, stdout=asyncio.subprocess.PIPE)
         output, _ = await process.communicate()
         assert process.returncode == 0
-        assert kinds(events(output)) == ["turn", "provider", "content", "finish", "usage"]
+        said = [event for event in events(output) if event["type"] != "extra"]
+        assert kinds(said) == ["turn", "provider", "content", "finish", "usage"]
         assert ("Paris" in text(events(output))) == ("France" in command)
+
+
+@pytest.mark.slow
+async def test_what_python_is_told_to_do_is_done(tmp_path: Path) -> None:
+    snippets = re.findall(r"^```python\n(.*?)^```", (ROOT / "docs/clients.md").read_text(), re.M | re.S)
+    assert len(snippets) == 2
+    async with serving(tmp_path, CAUSERIE_EMBEDDED_ENABLED="true") as service:
+        for snippet in snippets:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-c",
+                snippet.replace("http://127.0.0.1:8080", service.url),
+                stdout=asyncio.subprocess.PIPE,
+            )
+            output, _ = await process.communicate()
+            assert b"Paris" in output
 
 
 async def test_the_check_command_prints_the_settings(tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ def wants_lines(headers: Mapping[str, str]) -> bool:
 
 
 def left(headers: Mapping[str, str]) -> OnDisconnect | None:
-    """X-On-Disconnect: what becomes of a turn that nobody reads; for wires whose body is not ours; raises `BadRequest`."""
+    """X-On-Disconnect: what becomes of a turn that nobody reads. Raises `BadRequest`."""
     match headers.get("X-On-Disconnect"):
         case None:
             return None

@@ -1,17 +1,23 @@
-"""Whatever goes wrong becomes one JSON shape, the framework's own errors included."""
+"""Whatever goes wrong becomes JSON of one shape, the framework's own errors included.
+
+Paths of another vendor's interface have that vendor's shape, and its name for the request's id.
+"""
 
 import logging
 import math
 import re
 import secrets
+from collections.abc import Callable
 
 import msgspec
 from aiohttp import web
 from aiohttp.typedefs import Handler
+from msgspec import Struct
 
 from service.context import CONTEXT, REQUEST_ID, STARTED
 from service.errors import MethodNotAllowed, NotFound, RateLimited, ServiceError
 from service.telemetry import request_id
+from service.wire.anthropic import problem
 
 log = logging.getLogger(__name__)
 
@@ -21,6 +27,18 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Referrer-Policy": "no-referrer",
 }
+
+
+class Dialect(Struct, frozen=True):
+    """How errors look, and the header with the request's id."""
+
+    body: Callable[[ServiceError, str], object]
+    header: str
+
+
+OURS = Dialect(ServiceError.body, "X-Request-ID")
+DIALECTS = {"/v1/messages": Dialect(problem, "request-id")}
+"""By the path where a vendor's interface begins."""
 
 
 @web.middleware
@@ -50,9 +68,17 @@ async def add_headers(request: web.Request, response: web.StreamResponse) -> Non
     """Signal `on_response_prepare`: what every response carries."""
     response.headers.extend(HEADERS)
     if REQUEST_ID in request:
-        response.headers["X-Request-ID"] = request[REQUEST_ID]
+        response.headers["X-Request-ID"] = response.headers[_dialect(request).header] = request[REQUEST_ID]
     if origins := request.config_dict[CONTEXT].settings.server.origins:
         _complete_cors(response, request.headers.get("Origin", ""), origins)
+
+
+def _dialect(request: web.Request) -> Dialect:
+    """By the path alone: what fails before a route is found is told in it too."""
+    for path, dialect in DIALECTS.items():
+        if request.path == path or request.path.startswith(f"{path}/"):
+            return dialect
+    return OURS
 
 
 def _complete_cors(response: web.StreamResponse, origin: str, origins: tuple[str, ...]) -> None:
@@ -80,7 +106,7 @@ def _ours(request: web.Request, error: web.HTTPException) -> ServiceError:
 def _response(request: web.Request, error: ServiceError, allow: str | None = None) -> web.Response:
     response = web.Response(
         status=error.status,
-        body=msgspec.json.encode(error.body(request[REQUEST_ID])),
+        body=msgspec.json.encode(_dialect(request).body(error, request[REQUEST_ID])),
         content_type="application/json",
     )
     if allow:

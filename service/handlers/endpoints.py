@@ -1,0 +1,128 @@
+"""What providers do beside chatting, passed on to one that can: embeddings, pictures, moderation.
+
+Source: OpenAI's API reference, "Create embeddings", "Create image", "Create moderation".
+"""
+
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from service.context import Context
+from service.errors import ModelNotFound, ServiceError, Unavailable
+from service.providers.provider import Provider
+from service.routes import route, user
+from service.settings import Secrets
+from service.stores.ledger import Record
+
+Skill = Callable[[Mapping[str, Any], Secrets], Awaitable[dict[str, Any]]]
+
+
+class Passed(Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """What is passed on is what has a field; `provider` says who is asked, else the first with the model."""
+
+    model: str | None = None
+    provider: str | None = None
+    user: str | None = None
+
+
+class Embedding(Passed, frozen=True, kw_only=True):
+    """Texts, or tokens where the provider takes them; `encoding_format` is "float" or "base64"."""
+
+    input: str | list[str | int | list[int]]
+    encoding_format: str | None = None
+    dimensions: int | None = None
+    input_type: str | None = None
+
+
+class Picture(Passed, frozen=True, kw_only=True):
+    """What to paint, and how; which of these a model knows is its own affair."""
+
+    prompt: str
+    n: int | None = None
+    size: str | None = None
+    quality: str | None = None
+    style: str | None = None
+    background: str | None = None
+    moderation: str | None = None
+    response_format: str | None = None
+    output_format: str | None = None
+    output_compression: int | None = None
+    negative_prompt: str | None = None
+    seed: int | None = None
+
+
+class Judgement(Passed, frozen=True, kw_only=True):
+    """Texts to be judged, or parts as in a message."""
+
+    input: str | list[str | dict[str, Any]]
+
+
+class Endpoints:
+    """embeddings, images/generations, moderations."""
+
+    def __init__(self, context: Context) -> None:
+        self._registry = context.registry
+        self.routes = {
+            "/v1/embeddings": route(POST=self.embeddings),
+            "/v1/images/generations": route(POST=self.images),
+            "/v1/moderations": route(POST=self.moderations),
+        }
+
+    @user
+    async def embeddings(self, body: Embedding, record: Record) -> dict[str, Any]:
+        """Embeds texts."""
+        return await self._pass(body, "embed", "embedding", record)
+
+    @user
+    async def images(self, body: Picture, record: Record) -> dict[str, Any]:
+        """Makes pictures; they come as addresses or in base64."""
+        return await self._pass(body, "paint", "image", record)
+
+    @user
+    async def moderations(self, body: Judgement, record: Record) -> dict[str, Any]:
+        """Judges texts."""
+        return await self._pass(body, "moderate", "moderation", record)
+
+    async def _pass(self, body: Passed, skill: str, kind: str, record: Record) -> dict[str, Any]:
+        provider, able = self._able(body, skill)
+        record.kind, record.wire, record.attempts = kind, "openai", 1
+        record.provider_asked, record.model_asked = body.provider, body.model
+        record.provider, record.label, record.model = provider.name, provider.label, body.model
+        request = msgspec.to_builtins(msgspec.structs.replace(body, provider=None))
+        try:
+            answer = await able(request, Secrets())
+        except ServiceError as error:
+            record.error = type(error).__name__
+            raise
+        _count(answer.get("usage"), record)
+        return answer
+
+    def _able(self, body: Passed, skill: str) -> tuple[Provider, Skill]:
+        """The first that can, and has the model or lists none; raises `ModelNotFound` or `Unavailable`."""
+        able = list(self._who_can(body.provider, skill))
+        if not able:
+            raise Unavailable("No live provider can do this; GET /backend-api/v2/providers lists them.")
+        if body.model is None:
+            return able[0]
+        for sure in (True, None):
+            for provider, method in able:
+                if self._registry.listing(provider.name).has(body.model) is sure:
+                    return provider, method
+        raise ModelNotFound(body.model, body.provider or "AnyProvider")
+
+    def _who_can(self, name: str | None, skill: str) -> Iterator[tuple[Provider, Skill]]:
+        for provider in [self._registry[name]] if name else self._registry:
+            if (name or self._registry.listing(provider.name).live) and hasattr(provider, skill):
+                yield provider, getattr(provider, skill)
+
+
+def _count(usage: Any, record: Record) -> None:
+    """Keeps what the provider counted, under whichever of the two names."""
+    if isinstance(usage, dict):
+        prompt = usage.get("prompt_tokens", usage.get("input_tokens"))
+        completion = usage.get("completion_tokens", usage.get("output_tokens", 0))
+        if isinstance(prompt, int) and isinstance(completion, int):
+            record.prompt_tokens, record.completion_tokens = prompt, completion
+            record.usage_source = "provider"
