@@ -67,6 +67,8 @@ class Answer:
             piece.index, {"id": None, "type": "function", "function": {"name": "", "arguments": ""}}
         )
         call["id"] = call["id"] or piece.id
+        if piece.extra_content:
+            call["extra_content"] = piece.extra_content
         if piece.function:
             call["function"]["name"] += piece.function.name or ""
             call["function"]["arguments"] += piece.function.arguments or ""

@@ -17,8 +17,8 @@ def reason(finish: Finish) -> str:
 
 
 def shown(content: Content) -> str:
-    """The text of an answer; pictures without any, as Markdown."""
-    if content.content or not content.urls:
+    """The text of an answer; pictures as Markdown, for their own text is HTML."""
+    if not content.urls:
         return content.content
     return "\n".join(f"![{content.alt or ''}]({url})" for url in content.urls)
 

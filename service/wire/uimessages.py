@@ -53,13 +53,21 @@ class MessageParts:
         """The kind of the part that grows, text or reasoning."""
         self._count = 0
         """Of such parts; the last one has it as its id."""
+        self._head = b""
+        """The next piece of the part that grows, up to its text."""
         self._cited = 0
         self._calls = Calls(turn_id)
         self._reason: str | None = None
         self._over = False
 
     def encode(self, events: Batch, first: int) -> bytes:
-        return b"".join([_framed(part) for event in events for part in self._told(event)])
+        pieces: list[bytes] = []
+        for event in events:
+            if type(event) is Content and self._open == "text" and _plain(event):  # most events are
+                pieces.append(b"%b%b}\n\n" % (self._head, _encode(event.content)))
+            else:
+                pieces += map(_framed, self._told(event))
+        return b"".join(pieces)
 
     def aside(self, event: Event) -> bytes:
         return b"".join(map(_framed, self._failed(RESTARTING))) if isinstance(event, Resumable) else b""
@@ -137,6 +145,7 @@ class MessageParts:
         yield from self._closed()
         self._open = kind
         self._count += 1
+        self._head = b'data: {"type":"%b-delta","id":"%d","delta":' % (kind.encode(), self._count)
         yield {"type": f"{kind}-start", "id": str(self._count)}
 
     def _closed(self, seal: Mapping[str, str] | None = None) -> Iterator[Part]:
@@ -170,6 +179,11 @@ class MessageParts:
         yield from self._closed()
         yield from self._calls.ended(complete=False)
         yield {"type": "error", "errorText": message}
+
+
+def _plain(event: Content) -> bool:
+    """Whether it is text, and nothing else."""
+    return bool(event.content) and not (event.choice or event.urls or event.data)
 
 
 def _framed(part: Part) -> bytes:
