@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 LISTENING = b"the engine listens\n"
+EMBEDDED_TOKENS = 512
+"""The longest text that is embedded: it is read in one go, for which answers must wait, at 0.5 MB a token."""
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
@@ -75,6 +77,9 @@ def listen(wanted: Parameters) -> Any:
     parameters.cache_prompt = wanted["cache_prompt"]
     parameters.n_ctx = wanted["context_length"]
     parameters.n_parallel = wanted["parallel"]
+    parameters.embedding = True  # beside answers, which it does not change
+    parameters.pooling_type = xllamacpp.llama_pooling_type.LLAMA_POOLING_TYPE_MEAN  # chat models name none
+    parameters.n_ubatch = EMBEDDED_TOKENS
     parameters.kv_unified = True  # else each slot gets its part of the context and no more
     parameters.cache_ram_mib = 256  # of earlier prompts; its default is 8 GiB
     parameters.sse_ping_interval = 1  # seconds; by this it notices that a reader has gone

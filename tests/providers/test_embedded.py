@@ -30,7 +30,7 @@ def engine(service: Service) -> Engine:
 
 async def test_it_knows_the_capital_of_france_as_soon_as_the_service_listens(service: Service) -> None:
     answer = await service.ask("What is the capital of France?")
-    assert kinds(answer) == ["provider", "content", "finish", "usage"]
+    assert kinds(answer) == ["provider", "extra", "content", "extra", "finish", "usage"]
     assert "Paris" in text(answer)
     assert answer[0]["provider"]["model"] == "SmolLM2-135M-Instruct"
     usage = answer[-1]["usage"]
