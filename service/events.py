@@ -131,12 +131,16 @@ class Function(Struct, frozen=True, omit_defaults=True):
 
 
 class ToolCall(Struct, frozen=True, omit_defaults=True):
-    """A delta as in OpenAI's stream: pieces with the same index belong together."""
+    """A delta as in OpenAI's stream: pieces with the same index belong together.
+
+    `extra_content` is Google's: a seal that the provider wants to see again with the call's answer.
+    """
 
     index: int = field(default_factory=int)
     id: str | None = None
     type: str | None = None
     function: Function | None = None
+    extra_content: dict[str, Any] | None = None
 
 
 class ToolCalls(Event, frozen=True, tag="tool_calls"):
@@ -246,6 +250,9 @@ class Resumable(Event, frozen=True, tag="resume"):
 
     resume: str
 
+
+TOKENS = (Content, Reasoning, ToolCalls)
+"""What an answer consists of: after the first of them it has begun."""
 
 Batch: TypeAlias = Sequence[Event]
 """What one read of an upstream contained: a batch costs a tenth of its events sent one by one."""

@@ -29,6 +29,7 @@ class CallDelta(Struct, gc=False):
     id: str | None = None
     type: str | None = None
     function: FunctionDelta | None = None
+    extra_content: dict[str, Any] | None = None
 
 
 class _Piece(Struct):
@@ -38,10 +39,11 @@ class _Piece(Struct):
     id: str
     name: str
     arguments: str
+    extra: dict[str, Any] | None = None
 
     @property
     def says_something(self) -> bool:
-        """Else it is about something that has no place in our vocabulary (Google's signatures)."""
+        """Else it is at most a seal, on the call before it or on the one to come."""
         return bool(self.id or self.name or self.arguments)
 
 
@@ -91,6 +93,7 @@ class Calls:
     def __init__(self, seed: str) -> None:
         self._seed = seed
         self._named = 0
+        self._seal: dict[str, Any] | None = None
         self._numbered = True
         """The upstream counts its calls, as far as it has come."""
         self._calls: list[_Call] = []
@@ -103,8 +106,12 @@ class Calls:
 
     def mended(self, deltas: Iterable[CallDelta]) -> list[ToolCall]:
         """The pieces as they should have been."""
-        pieces = [piece for delta in deltas if (piece := _piece(delta)).says_something]
-        return [call for piece in pieces for call in self._mended(piece)]
+        pieces = map(_piece, deltas)
+        return [
+            call
+            for piece in pieces
+            for call in (self._mended(piece) if piece.says_something else self._sealed(piece))
+        ]
 
     def end(self) -> list[ToolCall]:
         """Arguments for the calls that were given none: an empty text is no JSON."""
@@ -114,13 +121,20 @@ class Calls:
         call = self._continued(piece) or self._begun(piece)
         arguments = call.add(piece.arguments)
         if call.name:
-            if arguments:
-                yield _more(call, arguments)
+            if arguments or piece.extra:
+                yield ToolCall(call.index, function=Function(arguments=arguments), extra_content=piece.extra)
         elif piece.name:
             call.name, call.index = piece.name, self._named
             self._named += 1
             id = call.given or f"call_{self._seed}{call.index:02}"
-            yield ToolCall(call.index, id, "function", Function(call.name, call.arguments))
+            seal, self._seal = piece.extra or self._seal, None
+            yield ToolCall(call.index, id, "function", Function(call.name, call.arguments), seal)
+
+    def _sealed(self, piece: _Piece) -> Iterator[ToolCall]:
+        if piece.extra and self._calls and self._calls[-1].name:
+            yield ToolCall(self._calls[-1].index, extra_content=piece.extra)
+        else:
+            self._seal = piece.extra or self._seal
 
     def _begun(self, piece: _Piece) -> _Call:
         taken = piece.id in self._known  # the same id for every call
@@ -165,7 +179,8 @@ class Calls:
 
 def _piece(delta: CallDelta) -> _Piece:
     function = delta.function or FunctionDelta()
-    return _Piece(delta.index, delta.id or "", function.name or "", _text(function.arguments))
+    arguments = _text(function.arguments)
+    return _Piece(delta.index, delta.id or "", function.name or "", arguments, delta.extra_content)
 
 
 def _text(arguments: str | dict[str, Any] | None) -> str:

@@ -250,7 +250,7 @@ class Chunks:
         reason = finish_reason(dialect)
         if reason == "error":
             self._fail(ProviderError(f"{self._label} could not go on with its answer. Try again."))
-        choice.finish = reason or choice.finish
+        choice.finish = reason
 
     def _fail(self, error: ServiceError) -> None:
         self._error, self.done = error, True

@@ -16,7 +16,7 @@ from service.errors import ProviderAuth
 from service.messages import Ask, Message, Part
 from service.providers.answers import read
 from service.providers.chunks import Chunks
-from service.providers.exchange import asked, joined
+from service.providers.exchange import accepted, asked, joined
 from service.providers.listings import Listed, Listing, models_of
 from service.providers.pictures import drawn, painted, wish
 from service.providers.provider import Append, Model
@@ -52,7 +52,7 @@ class ChatCompletions(Upstream):
 
     def _fields(self, ask: Ask) -> dict[str, Any]:
         """How to answer; markers for a cache that only Anthropic has are taken out of the tools."""
-        fields = asked(ask.generation, self._row.options)
+        fields = accepted(asked(ask.generation, self._row.options), self._row.refuses)
         return fields | {"tools": list(map(_unmarked, fields["tools"]))} if "tools" in fields else fields
 
     def _search(self, ask: Ask) -> dict[str, Any]:
@@ -66,7 +66,8 @@ class ChatCompletions(Upstream):
     def _reading(self, ask: Ask) -> Chunks:
         how = ask.generation
         model = self._theirs(ask.model)
-        return Chunks(self.label, model, self.chosen, self.broken, tools=how.tools, n=how.n or 1)
+        tools = None if how.tool_choice == "none" else how.tools
+        return Chunks(self.label, model, self.chosen, self.broken, tools=tools, n=how.n or 1)
 
 
 class Compatible(ChatCompletions):

@@ -73,7 +73,7 @@ def counted(found: Mapping[str, Any], before: Usage | None = None) -> Usage | No
     prompt, completion = prompt or before.prompt_tokens, completion or before.completion_tokens
     if not (prompt or completion):
         return None
-    thought = _tokens(said, "reasoning_tokens") or _tokens(found, "reasoning_tokens")
+    thought = _tokens(said, "reasoning_tokens", "thinking_tokens") or _tokens(found, "reasoning_tokens")
     return Usage(
         prompt,
         completion,

@@ -1,6 +1,6 @@
 """What is exchanged with any upstream: the fields of a question, the payloads of its answer."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Protocol
 
 from msgspec.structs import asdict
@@ -8,7 +8,7 @@ from msgspec.structs import asdict
 from service.events import Event
 from service.messages import Generation
 
-LIMITS = frozenset({"max_tokens", "max_completion_tokens"})
+LIMITS = ("max_tokens", "max_completion_tokens")
 """Two names for one thing: whoever says one has not left out the other."""
 
 
@@ -50,6 +50,17 @@ def asked(generation: Generation, options: Mapping[str, Any]) -> dict[str, Any]:
         return said
     limited = "max_tokens" in said or "max_completion_tokens" in said
     return {name: value for name, value in options.items() if not (limited and name in LIMITS)} | said
+
+
+def accepted(fields: dict[str, Any], refused: Collection[str]) -> dict[str, Any]:
+    """The fields without those that are refused; a limit under a name that is refused moves to the other."""
+    if not refused:
+        return fields
+    left = {name: value for name, value in fields.items() if name not in refused}
+    for name, other in (LIMITS, LIMITS[::-1]):
+        if name in fields and name not in left:
+            left.setdefault(other, fields[name])
+    return left
 
 
 def joined(fields: dict[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:

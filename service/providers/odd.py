@@ -157,7 +157,9 @@ def _urls(images: Any) -> list[str]:
 
 def _call(found: Mapping[str, Any]) -> CallDelta:
     index = None if found.get("index") is None else _count(found["index"])
-    return CallDelta(index, _name(found.get("id")), None, _function(found.get("function")))
+    extra = found.get("extra_content")
+    extra = mended(extra) if isinstance(extra, dict) else None
+    return CallDelta(index, _name(found.get("id")), None, _function(found.get("function")), extra)
 
 
 def _function(found: Any) -> FunctionDelta | None:

@@ -11,8 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import service.providers.chunks
 from service.errors import ServiceError
 from service.events import Answerer, Chosen, Event
+from service.providers import odd
 from service.providers.chunks import Chunks
 from service.providers.sse import EventStream
 from tests.serving import Service, kinds, text
@@ -91,13 +93,29 @@ def test_no_transcript_loses_a_character_or_makes_one_up() -> None:
         assert "surrogate" not in str(events).encode("utf-8", "namereplace").decode(), file.stem
 
 
-def test_usual_chunks_are_read_the_short_way_again_after_an_odd_one() -> None:
+def test_odd_chunks_do_not_make_the_others_dear(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An odd chunk is read twice, the usual way and the long one: now and then, and not each time."""
+    long = counting(monkeypatch, odd, "decoded")
+    usual = counting(monkeypatch, service.providers.chunks, "_decode")
     chunks = reader()
-    for _ in range(3):
-        odd = chunks.events([chunk({"content": "a", "odd": 1})])
-        usual = [event for _ in range(200) for event in chunks.events([chunk({"content": "b"})])]
-        assert [type(event).__name__ for event in odd] == ["Extra", "Content"]
-        assert [type(event).__name__ for event in usual] == ["Content"] * 200
+    chunks.events([chunk({"content": "a", "odd": 1}), *[chunk({"content": "b"})] * 200])
+    assert (len(long), len(usual)) == (2, 200)
+    chunks = reader()
+    chunks.events([chunk({"content": "a", "odd": 1})] * 1000)
+    assert len(long) == 1002
+    assert len(usual) < 230
+
+
+def counting(monkeypatch: pytest.MonkeyPatch, module: Any, name: str) -> list[bytes]:
+    """What a function is called with from now on."""
+    function, arguments = getattr(module, name), list[bytes]()
+
+    def counted(payload: bytes) -> Any:
+        arguments.append(payload)
+        return function(payload)
+
+    monkeypatch.setattr(module, name, counted)
+    return arguments
 
 
 async def test_ids_that_are_made_up_are_no_other_answers(service: Service, upstream: Upstream) -> None:

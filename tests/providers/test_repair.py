@@ -109,6 +109,11 @@ def test_what_is_left_is_what_was_withheld(text: str, data: st.DataObject) -> No
         assert "".join(str(piece) for piece in told + written.left()) == text
 
 
+def in_two(text: str) -> list[list[str]]:
+    """The text cut at any of its first places."""
+    return [[text[:cut], text[cut:]] for cut in range(min(len(text), 100))]
+
+
 WRITTEN = {
     "fenced": f"```json\n{CALL}\n```",
     "fenced without a name": f"```\n{CALL}\n```\n",
@@ -131,7 +136,7 @@ WRITTEN = {
 @pytest.mark.parametrize("name", WRITTEN)
 def test_what_a_model_writes_is_a_call(name: str) -> None:
     text = WRITTEN[name]
-    for pieces in ([text], text):
+    for pieces in (text, *in_two(text)):
         answer = said(pieces)
         assert answer.reason == "tool_calls"
         assert {called for called, _ in answer.calls} == {"weather"}
@@ -157,34 +162,72 @@ SHOWN = {
 @pytest.mark.parametrize("name", SHOWN)
 def test_what_a_model_shows_is_text(name: str) -> None:
     text = SHOWN[name]
-    for pieces in ([text], [text[:9], text[9:]], [text[at : at + 7] for at in range(0, len(text), 7)]):
+    for pieces in ([text[at : at + 7] for at in range(0, len(text), 7)], *in_two(text)):
         assert said(pieces) == Said(text=text, reason="stop")
 
 
-def test_structured_output_is_withheld_no_longer_than_its_first_key() -> None:
+GIVEN_UP = {
+    '{"an': ('swer": ', '{"answer": '),
+    '{"name": "wea': ('ve", ', '{"name": "weave", '),
+    "```js": ("\n{", "```js\n{"),
+    '<tool_call>{"name": "weather"}</tool_': ("call> a", '<tool_call>{"name": "weather"}</tool_call> a'),
+    "``": ("a", "``a"),
+    "<tool_": ("a", "<tool_a"),
+    '{"name": "weather", "arguments": {"x": "': ("x" * LONGEST, None),
+    '```json\n{"name": "weather", "arguments": {"x": "': ("x" * LONGEST, None),
+}
+
+
+@pytest.mark.parametrize("text", GIVEN_UP)
+def test_text_is_withheld_no_longer_than_it_may_be_a_call(text: str) -> None:
+    more, expected = GIVEN_UP[text]
     written = WrittenCalls(TOOLS)
-    assert written.feed('{"an') == []
-    assert written.feed('swer": ') == ['{"answer": ']
+    assert written.feed(text) == []
+    assert "".join(str(piece) for piece in written.feed(more)) == (expected or text + more)
     assert written.feed("4") == ["4"]
 
 
 def test_text_goes_on_as_it_comes_where_tools_were_given() -> None:
-    written = WrittenCalls(TOOLS)
-    assert [written.feed(word) for word in ("Let", " me", " see.\n", "Yes")] == [
-        ["Let"],
-        [" me"],
-        [" see.\n"],
-        ["Yes"],
-    ]
+    written, words = WrittenCalls(TOOLS), ["Let", " me", " see.\n", "Yes"]
+    assert [written.feed(word) for word in words] == [[word] for word in words]
 
 
 def test_an_upstream_that_makes_calls_writes_none() -> None:
     choice, events = Choice(0, TOOLS, "seed"), list[Event]()
-    choice.say(CALL, events)
+    choice.say(f"<think>a</think>{CALL}", events)
     choice.call([CallDelta(0, "call_1", function=FunctionDelta("time", "{}"))], events)
     choice.say(f"\n```json\n{CALL}\n```", events)
     choice.end(events)
-    assert put_together(events) == Said("", f"{CALL}\n```json\n{CALL}\n```", [("time", "{}")], "tool_calls")
+    assert put_together(events) == Said("a", f"{CALL}\n```json\n{CALL}\n```", [("time", "{}")], "tool_calls")
+
+
+def test_blanks_after_a_call_are_text() -> None:
+    choice, events = Choice(0, frozenset(), "seed"), list[Event]()
+    choice.say("<think>a</think>", events)
+    choice.call([CallDelta(0, "call_1", function=FunctionDelta("time", "{}"))], events)
+    choice.say("\nb", events)
+    assert put_together(events).text == "\nb"
+
+
+@pytest.mark.parametrize(
+    ("told", "reason"), [("", "tool_calls"), ("stop", "tool_calls"), ("length", "length")]
+)
+def test_only_an_answer_that_was_not_cut_off_ends_with_its_calls(told: str, reason: str) -> None:
+    choice, events = Choice(0, frozenset(), "seed"), list[Event]()
+    choice.call([CallDelta(0, "call_1", function=FunctionDelta("time", "{}"))], events)
+    choice.finish = told
+    choice.end(events)
+    assert put_together(events).reason == reason
+
+
+def test_thoughts_are_closed_whenever_the_answer_goes_on() -> None:
+    choice, events = Choice(0, frozenset(), "seed"), list[Event]()
+    for _ in range(2):
+        choice.say("a", events)
+        choice.think("b", events)
+    choice.end(events)
+    kinds = [type(event).__name__ for event in events]
+    assert kinds == ["Content", "Reasoning", "Reasoning"] * 2 + ["Finished"]
 
 
 @pytest.mark.parametrize(("opening", "closing"), TAGS.items())

@@ -320,3 +320,14 @@ async def test_what_is_ours_leaves_for_the_rows_own_address_only(upstream: Upstr
     await provider.close()
     assert isinstance(said[-1], Finished)
     assert "canary" not in str(upstream.requests[-1].headers)
+
+
+async def test_what_a_provider_fails_on_is_left_out(tmp_path: Path, upstream: Upstream) -> None:
+    rows = row(upstream, "openai", 'refuses = ["max_completion_tokens", "thinking", "top_k"]')
+    async with serving(tmp_path, rows) as service:
+        thinking = {"type": "enabled", "budget_tokens": 1024}
+        await service.ask(max_completion_tokens=7, thinking=thinking, top_k=3, top_p=0.5)
+    (asked,) = questions(upstream)
+    assert asked["max_tokens"] == 7, "a limit is never lost"
+    assert asked["top_p"] == 0.5
+    assert not {"max_completion_tokens", "thinking", "top_k"} & asked.keys()
