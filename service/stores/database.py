@@ -1,4 +1,4 @@
-"""Where everything that stays is kept: a SQLite file, one process, one writer, and readers beside it."""
+"""Where everything that stays is kept: one process, one writer, and readers beside it."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import (
-    URL,
     ColumnElement,
     Connection,
     Executable,
@@ -18,20 +17,18 @@ from sqlalchemy import (
     select,
     tuple_,
 )
-from sqlalchemy.dialects.sqlite import Insert, insert
+from sqlalchemy.dialects.sqlite import Insert
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.sql.dml import UpdateBase
 
 from service.errors import Unavailable
-from service.stores import sqlite
 from service.stores.schema import REVISION, metadata, version
-from service.stores.writer import Writer, cause
+from service.stores.sqlite import SQLite
+from service.stores.system import System
+from service.stores.writer import Part, Writer
 from service.tasks import Tasks
 
-READERS = 4
 PAGE = 1_000
-BUSY_SECONDS = 5.0
 
 
 class DatabaseError(Unavailable):
@@ -45,54 +42,48 @@ class NewerSchema(Exception):
 
 
 class Database:
-    """`url` is `sqlite:///` and the path of a file; `linger` is how many seconds a row waits for company.
+    """`url` is `sqlite:///` and the path of a file, or `postgresql://…`.
 
-    Commits are `synchronous=FULL`: a row whose future is done outlives a power cut.
+    `linger` is how many seconds a row waits for company; one whose future is done outlives a power cut.
     """
 
     def __init__(self, url: str, linger: float, tasks: Tasks) -> None:
-        self._file = _file(url)
+        self._system = _system(url)
         self._tasks = tasks
-        # The writer leaves no transaction open, so a ROLLBACK after each COMMIT would be for nothing.
-        self._write_engine = self._engine(sqlite.WRITER, pool_size=1, pool_reset_on_return=None)
-        self._read_engine = self._engine(sqlite.READER, pool_size=READERS)
-        self._writer = Writer(self._write_engine, linger)
-        self._lock: sqlite.Lock | None = None
+        self._writer = Writer(self._system, linger)
         self._running: asyncio.Task[None] | None = None
 
-    def _engine(self, pragmas: tuple[str, ...], **pool: Any) -> AsyncEngine:
-        engine = create_async_engine(
-            URL.create("sqlite+aiosqlite", database=str(self._file)),
-            max_overflow=0,
-            hide_parameters=True,
-            connect_args={"timeout": BUSY_SECONDS},
-            **pool,
-        )
-        sqlite.configure(engine, pragmas)
-        return engine
+    async def open(self, *, beside: bool = False) -> None:
+        """Creates or migrates the tables and starts the writer, or raises a `DatabaseError` of one sentence.
 
-    async def open(self) -> None:
-        """Creates or migrates the file and starts the writer, or raises a `DatabaseError` of one sentence."""
+        `beside`: for a few rows, while the service may be running on the same database.
+        """
         try:
-            sqlite.create(self._file)
-            self._lock = sqlite.Lock(self._file)
-            async with self._write_engine.begin() as connection:
-                await connection.run_sync(_bring_up_to_date)
+            self._system.create()
+            if not (beside and await self._is_current()):
+                await self._system.lock()
+                async with self._system.writer.begin() as connection:
+                    await connection.run_sync(self._system.begin)
+                    await connection.run_sync(_bring_up_to_date)
         except (OSError, SQLAlchemyError, NewerSchema) as error:
             await self.close()
-            reason = f"{cause(error)}. {sqlite.advice(cause(error))}".strip()
-            raise DatabaseError(f"The database {self._file} cannot be opened: {reason}") from error
+            cause = self._system.cause(error)
+            reason = f"{cause}. {self._system.advice(cause)}".strip()
+            raise DatabaseError(f"The database {self._system.name} cannot be opened: {reason}") from error
         self._running = self._tasks.start(self._writer.run(), "database writer")
+
+    async def _is_current(self) -> bool:
+        async with self._system.writer.connect() as connection:
+            return await connection.run_sync(_is_current)
 
     async def close(self) -> None:
         """Writes what waits, for some seconds at most, and closes. Call it before the tasks are closed."""
         if self._running is not None:
             await self._writer.close(self._running)
-        await self._read_engine.dispose()
-        await self._write_engine.dispose()
-        if self._lock is not None:
-            self._lock.release()
-        self._running = self._lock = None
+        await self._system.reader.dispose()
+        await self._system.writer.dispose()
+        self._system.release()
+        self._running = None
 
     @property
     def failing(self) -> str | None:
@@ -110,8 +101,8 @@ class Database:
         return self._writer.commits
 
     def insert(self, into: Table) -> Insert:
-        """`INSERT` as the database's dialect has it, with `on_conflict_…`: the one place that chooses."""
-        return insert(into)
+        """`INSERT` as the database's dialect has it, with `on_conflict_…`."""
+        return self._system.insert(into)
 
     def write(self, statement: UpdateBase, row: Mapping[str, Any]) -> asyncio.Future[None]:
         """Queues `row` for `statement` and returns at once; the future is done when the row is durable.
@@ -119,15 +110,19 @@ class Database:
         Nobody has to await it; who does so with a deadline shields it. A bad row fails alone. Rows of one
         `statement`, made once and kept, are executed together, again if need be: an upsert bears that.
         """
-        return self._writer.write(statement, row)
+        return self._writer.write((statement, row))
+
+    def write_together(self, *parts: Part) -> asyncio.Future[None]:
+        """Like `write`, for several statements of which all are executed, in their order, or none."""
+        return self._writer.write(*parts)
 
     async def read(self, statement: Executable) -> Sequence[RowMapping]:
         """All rows at once, from a connection that never waits for the writer."""
         try:
-            async with self._read_engine.connect() as connection:
+            async with asyncio.timeout(self._system.patience), self._system.reader.connect() as connection:
                 return (await connection.execute(statement)).mappings().all()
-        except SQLAlchemyError as error:
-            raise DatabaseError(f"The database cannot be read: {cause(error)}.") from error
+        except (OSError, SQLAlchemyError) as error:
+            raise DatabaseError(f"The database cannot be read: {self._system.cause(error)}.") from error
 
     async def pages(
         self, statement: Select[Any], *key: ColumnElement[Any]
@@ -146,16 +141,28 @@ class Database:
             page = await self.read(ordered.where(tuple_(*key) > last))
 
 
-def _file(url: str) -> Path:
+def _system(url: str) -> System:
+    """PostgreSQL's driver (8 MiB) is loaded for PostgreSQL only."""
     try:
         parsed = make_url(url)
-    except ArgumentError:
+    except (ArgumentError, ValueError):
         parsed = None
+    if url.startswith(("postgresql://", "postgresql+asyncpg://")):
+        from service.stores.postgresql import PostgreSQL
+
+        return PostgreSQL(url)
     if parsed is None or parsed.get_backend_name() != "sqlite" or parsed.database in (None, "", ":memory:"):
         raise DatabaseError(
-            "database.url must name a SQLite file: sqlite:///relative.db, sqlite:////absolute.db."
+            "database.url must name a SQLite file (sqlite:///relative.db, sqlite:////absolute.db)"
+            " or a PostgreSQL database (postgresql://user:password@host/database)."
         )
-    return Path(parsed.database).absolute()
+    return SQLite(Path(parsed.database).absolute())
+
+
+def _is_current(connection: Connection) -> bool:
+    if not inspect(connection).has_table(version.name):
+        return False
+    return connection.scalar(select(version.c.version_num)) == REVISION
 
 
 def _bring_up_to_date(connection: Connection) -> None:
@@ -163,7 +170,6 @@ def _bring_up_to_date(connection: Connection) -> None:
 
     Alembic (24 MiB, 0.2 s) is loaded for an older schema only: a new file gets the tables as they are today.
     """
-    connection.exec_driver_sql("BEGIN IMMEDIATE")  # SQLite's driver begins no transaction for CREATE TABLE
     if not inspect(connection).has_table(version.name):
         metadata.create_all(connection, checkfirst=False)
         version.create(connection)

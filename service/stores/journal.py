@@ -56,6 +56,7 @@ class Journal:
         self._turn = insert.on_conflict_do_update(index_elements=["id"], set_=learnt, where=unfinished)
         self._piece = database.insert(journal).on_conflict_do_nothing(index_elements=["turn", "first"])
         self._drop_pieces = delete(journal).where(journal.c.turn == bindparam("ended"))
+        self._drop_turn = delete(turns).where(turns.c.id == bindparam("ended"))
 
     def open(self, entry: Entry) -> None:
         """Queues the row of a turn that begins."""
@@ -72,8 +73,8 @@ class Journal:
         return whole
 
     async def find(self, turn: str) -> Kept | None:
-        """The ended turn with this id."""
-        return await self._one(turns.c.id == turn)
+        """The ended turn with this id; one that no database could hold is no turn's."""
+        return await self._one(turns.c.id == turn) if turn.isprintable() else None
 
     async def find_by_key(self, owner: str | None, key: str) -> Kept | None:
         """The ended turn that a request of this owner with this idempotency key began."""
@@ -88,6 +89,11 @@ class Journal:
         entries = [_entry(row) for row in await self._database.read(open_turns)]
         return [Kept(entry, logs.get(entry.id, [])) for entry in entries]
 
+    def forget(self, turn: str) -> asyncio.Future[None]:
+        """Queues the end of a turn's log; done when it is gone."""
+        self._database.write(self._drop_pieces, {"ended": turn})
+        return self._database.write(self._drop_turn, {"ended": turn})
+
     async def expire(self, before: float) -> None:
         """Forgets turns that ended before a time, a page of them: the ends of others wait meanwhile.
 
@@ -98,7 +104,9 @@ class Journal:
         await self._database.write(delete(turns).where(turns.c.id.in_(old)), {})
 
     async def _one(self, *which: ColumnElement[bool]) -> Kept | None:
-        rows = await self._database.read(select(turns).where(turns.c.ended_at.is_not(None), *which))
+        """The last one, where there are several: a key may stand for another try."""
+        ended = select(turns).where(turns.c.ended_at.is_not(None), *which)
+        rows = await self._database.read(ended.order_by(turns.c.opened_at.desc()).limit(1))
         return Kept(_entry(rows[0]), unpacked(rows[0]["events"])) if rows else None
 
 

@@ -9,8 +9,9 @@ from datetime import date
 from typing import Any, Literal
 
 import msgspec
-from sqlalchemy import select
+from sqlalchemy import RowMapping, select
 
+from service.stores.corrections import priced
 from service.stores.database import Database
 from service.stores.schema import records, still_open
 from service.stores.sums import Stats, Usage, added_up, sums, used
@@ -21,9 +22,20 @@ Ending = Literal["done", "stopped", "abandoned", "failed", "timeout", "refused",
 UsageSource = Literal["provider", "estimate", "client"]
 
 # What is known when a turn opens; the rest is learnt, and written, until it is settled.
-ASKED = {"id", "kind", "day", "user", "request_id", "wire", "provider_asked", "model_asked", "opened_at"}
+ASKED = {
+    "id",
+    "kind",
+    "day",
+    "user",
+    "key",
+    "request_id",
+    "wire",
+    "provider_asked",
+    "model_asked",
+    "opened_at",
+}
 LONGEST = 1_000  # characters kept of a text that somebody else chose
-LARGEST = 2**63 - 1
+LARGEST = 10**12  # nobody uses more at once, and a sum of millions of them still fits
 
 
 class Record(msgspec.Struct, kw_only=True):
@@ -57,6 +69,20 @@ class Record(msgspec.Struct, kw_only=True):
     usage_source: UsageSource | None = None
     legs: str | None = None
     """Where more than one provider had a part: each one's, as JSON."""
+    key: str | None = None
+    """The id of the key that it was asked with."""
+    cost: int | None = None
+    """In billionths of a US dollar; None where there is no price."""
+    price: str | None = None
+    """Where the price comes from: the table's name and version, `settings`, `local` or `unpriced`."""
+    cache_write_tokens: int | None = None
+    characters: int | None = None
+    """Of what was spoken, and `bytes` of what was uploaded."""
+    bytes: int | None = None
+    corrects: str | None = None
+    """The id of the record that this one corrects: its `cost` is added to that one's, and may be negative."""
+    times: int | None = None
+    """How many refusals one row stands for."""
 
 
 class Ledger:
@@ -69,6 +95,9 @@ class Ledger:
         learnt = {name: insert.excluded[name] for name in columns if name not in ASKED}
         # One statement for both: what opens after it was settled meets a closed row, and changes nothing.
         self._upsert = insert.on_conflict_do_update(index_elements=["id"], set_=learnt, where=still_open)
+        again = {name: insert.excluded[name] for name in ("times", "ended_at")}
+        refused = records.c.ending == "refused"
+        self._refusal = insert.on_conflict_do_update(index_elements=["id"], set_=again, where=refused)
 
     def open(self, record: Record) -> None:
         """Queues the row of a turn that begins; not waited for, it may be lost with the process."""
@@ -83,10 +112,20 @@ class Ledger:
             raise ValueError(f"record {record.id} has no ending")
         return self._database.write(self._upsert, _row(record))
 
+    def refuse(self, record: Record) -> None:
+        """Queues a refusal; the same row again says how often there was another."""
+        self._database.write(self._refusal, _row(record))
+
     async def unsettled(self) -> list[Record]:
         """What a dead process left open; ask before the first turn."""
-        rows = await self._database.read(select(records).where(still_open))
-        return [Record(**{name: row[name] for name in Record.__struct_fields__}) for row in rows]
+        return [_record(row) for row in await self._database.read(select(records).where(still_open))]
+
+    async def priced(self, since: date) -> AsyncGenerator[list[Record], None]:
+        """What may have cost something since a local day, in pages; its `cost` has its corrections in it."""
+        key = (records.c.opened_at, records.c.id)
+        async with aclosing(self._database.pages(priced(since), *key)) as pages:
+            async for page in pages:
+                yield [_record(row) for row in page]
 
     async def usage(self, day: date, user: str | None) -> AsyncGenerator[list[Usage], None]:
         """What `user`, or everybody (None), used on a local `day`: in order, in pages of up to 1000."""
@@ -100,9 +139,16 @@ class Ledger:
         return added_up(await self._database.read(sums(days, _storable(user))))
 
 
+def _record(row: RowMapping) -> Record:
+    return Record(**{name: row[name] for name in Record.__struct_fields__})
+
+
 def _row(record: Record) -> dict[str, Any]:
     row = {name: _storable(value) for name, value in msgspec.structs.asdict(record).items()}
-    return {**row, "day": date.fromtimestamp(record.opened_at)}
+    # The legs are JSON, and bounded, where they are written: cut short they would be lost. So is the cost,
+    # and that of a correction may be negative.
+    exact = {"legs": record.legs, "cost": record.cost}
+    return {**row, **exact, "day": date.fromtimestamp(record.opened_at)}
 
 
 def _storable(value: Any) -> Any:

@@ -19,7 +19,7 @@ from sqlalchemy import (
     Text,
 )
 
-REVISION = "0003"
+REVISION = "0006"
 
 metadata = MetaData(naming_convention={"pk": "pk_%(table_name)s"})
 
@@ -50,9 +50,20 @@ records = Table(
     Column("saved_tokens", BigInteger),
     Column("usage_source", Text),
     Column("legs", Text),
+    Column("key", Text),
+    Column("cost", BigInteger),
+    Column("price", Text),
+    Column("cache_write_tokens", BigInteger),
+    Column("characters", Integer),
+    Column("bytes", BigInteger),
+    Column("corrects", Text),
+    Column("times", Integer),
 )
 
 Index("ix_records_day", records.c.day, records.c.opened_at, records.c.id)
+
+is_correction = records.c.corrects.is_not(None)
+Index("ix_records_corrects", records.c.corrects, sqlite_where=is_correction, postgresql_where=is_correction)
 
 still_open = records.c.ending.is_(None)
 Index("ix_records_open", records.c.opened_at, sqlite_where=still_open, postgresql_where=still_open)
@@ -81,6 +92,24 @@ journal = Table(  # pieces of running turns' logs, from their first event on
     Column("turn", Text, primary_key=True),
     Column("first", Integer, primary_key=True, autoincrement=False),
     Column("events", LargeBinary, nullable=False),
+)
+
+keys = Table(  # of whoever may use the service; a row is never removed by itself
+    "keys",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("hash", Text, nullable=False),
+    Column("user", Text, nullable=False),
+    Column("role", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("expires_at", Double),
+    Column("revoked_at", Double),
+    Column("models", Text),
+    Column("providers", Text),
+    Column("limits", Text, nullable=False),
+    Column("budget", Text, nullable=False),
+    Column("changes", Integer, nullable=False),
 )
 
 version = Table(  # Alembic's own, as Alembic makes it

@@ -5,8 +5,21 @@ import os
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import event
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy import URL, Connection, Table, event
+from sqlalchemy.dialects.sqlite import Insert, insert
+from sqlalchemy.exc import (
+    DataError,
+    DBAPIError,
+    IntegrityError,
+    InterfaceError,
+    ProgrammingError,
+    StatementError,
+)
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from service.stores.system import READERS, InUse
+
+BUSY_SECONDS = 5.0
 
 # FULL: a commit outlives a power cut, not only the process. The limit gives back what a long read let grow.
 WRITER = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "journal_size_limit=67108864")
@@ -27,8 +40,61 @@ ADVICE = {
 }
 
 
-class InUse(OSError):
-    """Another process serves the file."""
+class SQLite:
+    """A `System` in a file."""
+
+    patience = None
+
+    def __init__(self, file: Path) -> None:
+        self.name = str(file)
+        self._file = file
+        self._lock: Lock | None = None
+        # The writer leaves no transaction open, so a ROLLBACK after each COMMIT would be for nothing.
+        self.writer = self._engine(WRITER, pool_size=1, pool_reset_on_return=None)
+        self.reader = self._engine(READER, pool_size=READERS)
+
+    def _engine(self, pragmas: tuple[str, ...], **pool: Any) -> AsyncEngine:
+        engine = create_async_engine(
+            URL.create("sqlite+aiosqlite", database=self.name),
+            max_overflow=0,
+            hide_parameters=True,
+            connect_args={"timeout": BUSY_SECONDS},
+            **pool,
+        )
+        _configure(engine, pragmas)
+        return engine
+
+    def create(self) -> None:
+        """Makes the file and its directory where they are missing, for this user's eyes only."""
+        self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.close(os.open(self._file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+
+    async def lock(self) -> None:
+        self._lock = Lock(self._file)
+
+    def release(self) -> None:
+        if self._lock is not None:
+            self._lock.release()
+        self._lock = None
+
+    def begin(self, connection: Connection) -> None:
+        """SQLite's driver begins no transaction for CREATE TABLE."""
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    def insert(self, into: Table) -> Insert:
+        return insert(into)
+
+    def row_is_bad(self, error: Exception) -> bool:
+        if isinstance(error, DBAPIError):
+            bad = isinstance(error, IntegrityError | DataError | ProgrammingError | InterfaceError)
+            return bad and not error.connection_invalidated
+        return isinstance(error, StatementError | ValueError | TypeError | OverflowError)
+
+    def cause(self, error: Exception) -> str:
+        return str(error.orig if isinstance(error, StatementError) and error.orig else error)
+
+    def advice(self, cause: str) -> str:
+        return next((text for words, text in ADVICE.items() if words in cause.lower()), "")
 
 
 class Lock:
@@ -51,13 +117,7 @@ class Lock:
         os.close(self._descriptor)
 
 
-def create(file: Path) -> None:
-    """Makes the file and its directory where they are missing, for this user's eyes only."""
-    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-
-
-def configure(engine: AsyncEngine, pragmas: tuple[str, ...]) -> None:
+def _configure(engine: AsyncEngine, pragmas: tuple[str, ...]) -> None:
     """Sets `pragmas` on every connection that `engine` opens."""
 
     def connected(connection: Any, _: object) -> None:
@@ -67,8 +127,3 @@ def configure(engine: AsyncEngine, pragmas: tuple[str, ...]) -> None:
         cursor.close()
 
     event.listen(engine.sync_engine, "connect", connected)
-
-
-def advice(cause: str) -> str:
-    """What an operator can do about `cause`, SQLite's own words or the system's; empty where nobody knows."""
-    return next((text for words, text in ADVICE.items() if words in cause.lower()), "")

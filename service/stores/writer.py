@@ -3,20 +3,12 @@
 import asyncio
 import logging
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
-from sqlalchemy.exc import (
-    DataError,
-    DBAPIError,
-    IntegrityError,
-    InterfaceError,
-    ProgrammingError,
-    StatementError,
-)
-from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.sql.dml import UpdateBase
 
 from service.errors import Unavailable
+from service.stores.system import System
 
 log = logging.getLogger(__name__)
 
@@ -28,9 +20,11 @@ LAST_PAUSE = 2.0
 CLOSE_SECONDS = 5.0
 
 
+Part: TypeAlias = tuple[UpdateBase, Mapping[str, Any]]
+
+
 class Write(NamedTuple):
-    statement: UpdateBase
-    row: Mapping[str, Any]
+    parts: tuple[Part, ...]
     done: asyncio.Future[None]
 
     def succeed(self) -> None:
@@ -51,9 +45,9 @@ class Writer:
     bear that, as upserts do.
     """
 
-    def __init__(self, engine: AsyncEngine, linger: float) -> None:
+    def __init__(self, system: System, linger: float) -> None:
         self.commits = 0
-        self._engine = engine
+        self._system = system
         self._linger = linger
         self._waiting: list[Write] = []
         self._batch: list[Write] = []
@@ -74,10 +68,10 @@ class Writer:
             return f"The database is too slow: {self.waiting} rows wait to be written."
         return self._trouble
 
-    def write(self, statement: UpdateBase, row: Mapping[str, Any]) -> asyncio.Future[None]:
-        """Queues `row`; the future is done when it is durable, and fails where the row is bad."""
+    def write(self, *parts: Part) -> asyncio.Future[None]:
+        """Queues rows that are one; the future is done when they are durable, and fails where one is bad."""
         loop = asyncio.get_running_loop()
-        write = Write(statement, row, loop.create_future())
+        write = Write(parts, loop.create_future())
         if self._closing:
             write.fail(Unavailable("The database is closed."))
         elif self.waiting >= CAPACITY:
@@ -125,7 +119,7 @@ class Writer:
                 await self._commit(batch[:middle])
                 await self._commit(batch[middle:])
                 return
-            log.error("The database refused a row: %s.", cause(error))
+            log.error("The database refused a row: %s.", self._system.cause(error))
             batch[0].fail(error)
         else:
             for write in batch:
@@ -142,8 +136,8 @@ class Writer:
         try:
             await self._transact(batch)
         except Exception as error:
-            if not _row_is_bad(error):
-                self._note(f"The database cannot be written: {cause(error)}.")
+            if not self._system.row_is_bad(error):
+                self._note(f"The database cannot be written: {self._system.cause(error)}.")
                 return False
             self._note(None)
             raise
@@ -160,21 +154,9 @@ class Writer:
     async def _transact(self, batch: list[Write]) -> None:
         by_statement: dict[UpdateBase, list[Mapping[str, Any]]] = {}
         for write in batch:
-            by_statement.setdefault(write.statement, []).append(write.row)
-        async with self._engine.begin() as connection:
+            for statement, row in write.parts:
+                by_statement.setdefault(statement, []).append(row)
+        async with asyncio.timeout(self._system.patience), self._system.writer.begin() as connection:
             for statement, rows in by_statement.items():
                 await connection.execute(statement, rows)
         self.commits += 1
-
-
-def _row_is_bad(error: Exception) -> bool:
-    """Whether a row is to blame. An unknown error is taken for the environment's: no row is lost to it."""
-    if isinstance(error, DBAPIError):
-        bad = isinstance(error, IntegrityError | DataError | ProgrammingError | InterfaceError)
-        return bad and not error.connection_invalidated
-    return isinstance(error, StatementError | ValueError | TypeError | OverflowError)
-
-
-def cause(error: Exception) -> str:
-    """What the database said, without the statement and its values."""
-    return str(error.orig if isinstance(error, StatementError) and error.orig else error)

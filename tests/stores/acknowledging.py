@@ -1,4 +1,4 @@
-"""A process to be killed: serves the database in argv[1] and prints each record's id once it is durable."""
+"""A process to be killed: serves the database at argv[1] and prints each record's id once it is durable."""
 
 import asyncio
 import itertools
@@ -20,7 +20,7 @@ async def acknowledge(ledger: Ledger, name: str) -> None:
 
 
 async def main() -> None:
-    database = Database(f"sqlite:///{sys.argv[1]}", 0.003, Tasks())
+    database = Database(sys.argv[1], 0.003, Tasks())
     await database.open()
     ledger = Ledger(database)
     ledger.open(Record(id="left open"))

@@ -5,6 +5,7 @@ import pytest
 
 from service.stores.database import Database
 from service.stores.ledger import Ledger
+from tests.postgresql import Server
 from tests.stores.opened import opened
 
 
@@ -13,9 +14,20 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "causerie.db"
 
 
+@pytest.fixture(params=["sqlite", "postgresql"])
+async def url(request: pytest.FixtureRequest, file: Path) -> AsyncGenerator[str, None]:
+    """Of an empty database: whoever asks for it runs on both systems."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{file}"
+        return
+    server: Server = request.getfixturevalue("postgresql")
+    async with server.database() as url:
+        yield url
+
+
 @pytest.fixture
-async def database(file: Path) -> AsyncGenerator[Database, None]:
-    async with opened(file) as database:
+async def database(url: str) -> AsyncGenerator[Database, None]:
+    async with opened(url) as database:
         yield database
 
 

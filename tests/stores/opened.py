@@ -7,11 +7,14 @@ from service.tasks import Tasks
 
 
 @asynccontextmanager
-async def opened(file: Path, linger: float = 0.003) -> AsyncGenerator[Database, None]:
-    """The database in `file`, as a service opens and closes it."""
+async def opened(
+    where: Path | str, linger: float = 0.003, *, beside: bool = False
+) -> AsyncGenerator[Database, None]:
+    """The database in a file, or at a URL, as a service opens and closes it."""
     tasks = Tasks()
-    database = Database(f"sqlite:///{file}", linger, tasks)
-    await database.open()
+    url = f"sqlite:///{where}" if isinstance(where, Path) else where
+    database = Database(url, linger, tasks)
+    await database.open(beside=beside)
     try:
         yield database
     finally:

@@ -16,13 +16,14 @@ from service.stores.database import PAGE, Database, DatabaseError
 from service.stores.ledger import Ledger, Record
 from service.stores.schema import records
 from service.tasks import Tasks
+from tests.postgresql import rows_of
 from tests.stores.opened import opened
 
 
 @contextmanager
-def another_process(file: Path) -> Iterator[subprocess.Popen[str]]:
-    """Serves `file`, and prints the id of each record once it has been told that it is durable."""
-    command = [sys.executable, "-m", "tests.stores.acknowledging", str(file)]
+def another_process(url: str) -> Iterator[subprocess.Popen[str]]:
+    """Serves the database, and prints the id of each record once it has been told that it is durable."""
+    command = [sys.executable, "-m", "tests.stores.acknowledging", url]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             yield process
@@ -35,11 +36,20 @@ def lines(process: subprocess.Popen[str], number: int | None = None) -> list[str
     return [line.rstrip("\n") for line in itertools.islice(process.stdout, number) if line.endswith("\n")]
 
 
-async def refusal(file: Path) -> str:
+async def refusal(where: Path | str) -> str:
     with pytest.raises(DatabaseError) as caught:
-        async with opened(file):
+        async with opened(where):
             pass
     return caught.value.message
+
+
+async def execute(url: str, statement: str) -> None:
+    """As an operator does it, in a program of his own."""
+    if url.startswith("sqlite"):
+        with closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as connection, connection:
+            connection.execute(statement)
+    else:
+        await rows_of(url, statement)
 
 
 def overwrite(file: Path, position: int, content: bytes) -> None:
@@ -48,13 +58,13 @@ def overwrite(file: Path, position: int, content: bytes) -> None:
         writing.write(content)
 
 
-async def test_what_was_acknowledged_outlives_a_kill(file: Path) -> None:
-    with another_process(file) as process:
+async def test_what_was_acknowledged_outlives_a_kill(url: str) -> None:
+    with another_process(url) as process:
         acknowledged = lines(process, 500)
         os.kill(process.pid, signal.SIGKILL)
         acknowledged += lines(process)
     assert len(acknowledged) >= 500
-    async with opened(file) as database:
+    async with opened(url) as database:
         ledger = Ledger(database)
         assert "left open" in {record.id for record in await ledger.unsettled()}
         endings = {row["id"]: row["ending"] for row in await database.read(select(records))}
@@ -62,21 +72,22 @@ async def test_what_was_acknowledged_outlives_a_kill(file: Path) -> None:
     assert endings["left open"] is None
 
 
-async def test_a_second_process_is_refused_until_the_first_has_ended(file: Path) -> None:
-    with another_process(file) as process:
+async def test_a_second_process_is_refused_until_the_first_has_ended(url: str) -> None:
+    with another_process(url) as process:
         lines(process, 1)
-        assert f"process {process.pid} already serves it" in await refusal(file)
-    async with opened(file) as database:
+        told = await refusal(url)
+        assert f"process {process.pid} " in told
+        assert "already serves it. Stop that one, or " in told
+    async with opened(url) as database:
         assert database.failing is None
 
 
-async def test_a_database_of_a_newer_version_is_refused_and_left_alone(file: Path) -> None:
-    async with opened(file):
+async def test_a_database_of_a_newer_version_is_refused_and_left_alone(url: str) -> None:
+    async with opened(url):
         pass
-    with closing(sqlite3.connect(file)) as connection, connection:
-        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    await execute(url, "UPDATE alembic_version SET version_num = '9999'")
     for _ in range(2):
-        assert "a newer version (9999; this one knows" in await refusal(file)
+        assert "a newer version (9999; this one knows" in await refusal(url)
 
 
 async def test_a_file_that_is_no_database_is_refused(file: Path) -> None:
@@ -92,7 +103,7 @@ async def test_a_damaged_file_is_refused(file: Path) -> None:
 
 
 async def test_a_locked_file_is_refused(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("service.stores.database.BUSY_SECONDS", 0.05)
+    monkeypatch.setattr("service.stores.sqlite.BUSY_SECONDS", 0.05)
     async with opened(file):
         pass
     with closing(sqlite3.connect(file)) as other:
@@ -112,23 +123,30 @@ def test_a_directory_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     if os.geteuid() == 0:  # root may write everywhere, unless it gives up its capabilities
         os.chown(directory, 65534, 65534)
         powerless = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"]
-    command = [*powerless, sys.executable, "-m", "tests.stores.acknowledging", str(directory / "causerie.db")]
+    command = [
+        *powerless,
+        sys.executable,
+        "-m",
+        "tests.stores.acknowledging",
+        f"sqlite:///{directory}/causerie.db",
+    ]
     refused = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
     assert "Give the service's user write access" in refused.stderr
 
 
 @pytest.mark.parametrize(
-    "url", ["", "rubbish", "sqlite://", "sqlite:///:memory:", "mysql://localhost/causerie"]
+    "address", ["", "rubbish", "sqlite://", "sqlite:///:memory:", "mysql://localhost/causerie"]
 )
-def test_a_url_that_names_no_file_is_refused(url: str) -> None:
+def test_a_url_that_names_no_database_is_refused(address: str) -> None:
     with pytest.raises(DatabaseError, match="must name a SQLite file"):
-        Database(url, 0, Tasks())
+        Database(address, 0, Tasks())
 
 
-async def test_the_file_is_private_to_its_user(database: Database, file: Path) -> None:
-    files = [entry for entry in os.scandir(file.parent) if entry.is_file()]
-    assert len(files) >= 2
-    assert {stat.S_IMODE(entry.stat().st_mode) for entry in files} == {0o600}
+async def test_the_file_is_private_to_its_user(file: Path) -> None:
+    async with opened(file):
+        modes = [entry.stat().st_mode for entry in os.scandir(file.parent) if entry.is_file()]
+    assert len(modes) >= 2
+    assert {stat.S_IMODE(mode) for mode in modes} == {0o600}
 
 
 async def test_the_file_is_whole_by_itself_after_the_end(file: Path) -> None:
@@ -139,11 +157,15 @@ async def test_the_file_is_whole_by_itself_after_the_end(file: Path) -> None:
         assert connection.execute("SELECT id FROM records").fetchall() == [("turn",)]
 
 
-async def test_reading_neither_waits_for_a_writer_nor_writes(database: Database, file: Path) -> None:
-    with closing(sqlite3.connect(file)) as other:
-        other.execute("BEGIN EXCLUSIVE")
-        assert await database.read(select(records)) == []
-    with pytest.raises(DatabaseError, match="readonly"):
+async def test_reading_neither_waits_for_a_writer_nor_writes(file: Path) -> None:
+    async with opened(file) as database:
+        with closing(sqlite3.connect(file)) as other:
+            other.execute("BEGIN EXCLUSIVE")
+            assert await database.read(select(records)) == []
+
+
+async def test_a_reader_cannot_write(database: Database) -> None:
+    with pytest.raises(DatabaseError, match=r"read-?only"):
         await database.read(records.delete())
 
 

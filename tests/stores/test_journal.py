@@ -81,3 +81,16 @@ async def test_what_ended_long_ago_is_forgotten(database: Database) -> None:
     assert await journal.find("old") is None
     assert await journal.find("new")
     assert [kept.events for kept in await journal.unfinished()] == [LOG[:1]]
+
+
+async def test_what_is_to_be_forgotten_is_gone_and_nothing_else(database: Database) -> None:
+    journal = Journal(database)
+    for id in ("t1", "t2"):
+        await journal.close(entry(id, ended_at=time.time(), ending="done"), LOG)
+        journal.append(id, 0, LOG[:2])
+    await journal.forget("t1")
+    assert await journal.find("t1") is None
+    kept = await journal.find("t2")
+    assert kept
+    assert kept.events == LOG
+    await journal.forget("t1")

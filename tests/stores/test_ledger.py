@@ -2,6 +2,7 @@ import asyncio
 import itertools
 import random
 from collections import Counter, defaultdict
+from collections.abc import Callable
 from contextlib import aclosing
 from datetime import date, datetime, time, timedelta
 from typing import Any
@@ -14,9 +15,13 @@ from service.stores.database import PAGE, Database
 from service.stores.ledger import Ending, Ledger, Record
 from service.stores.schema import records
 from service.stores.sums import Usage
+from service.stores.totals import LONGEST_NAME, LONGEST_USER, totals
 
 TODAY = date.today()
 ORDERS = list(itertools.permutations(["open", "done", "failed"]))
+
+
+PRICES: list[dict[str, Any]] = [{"cost": 10**9, "price": "table"}, {"price": "unpriced"}, {}]
 
 
 def noon(days_ago: int) -> float:
@@ -118,17 +123,30 @@ async def test_usage_is_what_clients_read(ledger: Ledger) -> None:
     failed = Record(id="failed", model_asked="gpt", provider_asked="OpenAI", ending="failed")
     await settle_all(ledger, turn, report, failed, Record(id="refused", ending="refused"))
     ledger.open(Record(id="open"))
-    assert [msgspec.json.encode(line).decode() for line in await usage(ledger, TODAY)] == [
-        '{"model":"smollm2","provider":"Embedded","label":"Built in","user":"ann","prompt_tokens":11,'
-        '"completion_tokens":5,"total_tokens":16,"cached_tokens":4,"reasoning_tokens":0,"saved_tokens":0,'
-        '"usage_source":"provider"}',
-        '{"model":"gpt","provider":null,"label":null,"user":"bob","prompt_tokens":0,'
-        '"completion_tokens":0,"total_tokens":0,"cached_tokens":0,"reasoning_tokens":0,"saved_tokens":0,'
-        '"usage_source":"client","reported":true}',
-        '{"model":"gpt","provider":"OpenAI","label":null,"user":null,"prompt_tokens":0,'
-        '"completion_tokens":0,"total_tokens":0,"cached_tokens":0,"reasoning_tokens":0,"saved_tokens":0,'
-        '"usage_source":null}',
+    first, *others = [msgspec.to_builtins(line) for line in await usage(ledger, TODAY)]
+    assert first == {
+        "model": "smollm2",
+        "provider": "Embedded",
+        "label": "Built in",
+        "user": "ann",
+        "prompt_tokens": 11,
+        "completion_tokens": 5,
+        "total_tokens": 16,
+        "cached_tokens": 4,
+        "reasoning_tokens": 0,
+        "saved_tokens": 0,
+        "usage_source": "provider",
+        "kind": "turn",
+        "ending": "done",
+        "cost_usd": None,
+        "price": None,
+        "first_token_seconds": None,
+    }
+    assert [(line["user"], line["model"], line["provider"], line["total_tokens"]) for line in others] == [
+        ("bob", "gpt", None, 0),
+        (None, "gpt", "OpenAI", 0),
     ]
+    assert [line.get("reported", False) for line in others] == [True, False]
     assert [line.user for line in await usage(ledger, TODAY, "bob")] == ["bob"]
     assert await usage(ledger, TODAY - timedelta(days=1)) == []
 
@@ -146,59 +164,75 @@ async def test_a_turn_belongs_to_the_local_day_on_which_it_opened(ledger: Ledger
 
 
 async def test_stats_of_nothing_have_every_key(ledger: Ledger) -> None:
-    zeros = dict.fromkeys(
-        ("requests", "prompt_tokens", "completion_tokens", "saved_tokens", "total_tokens"), 0
-    )
     assert msgspec.to_builtins(await ledger.stats(30, None)) == {
         "days": [],
         "models": {},
         "providers": {},
         "users": {},
-        "totals": zeros,
+        "totals": counters([]),
     }
 
 
 def anything(number: int, chance: random.Random) -> Record:
     """A record as life writes them, odd ones included."""
+    opened_at = noon(chance.randrange(40)) + number
+    first_token_at = chance.choice([None, opened_at + chance.randrange(8) / 4])
     return Record(
         id=str(number),
         kind=chance.choice(["turn", "turn", "title", "report"]),
-        user=chance.choice(["ann", "bob", "Zoë", "unknown", None]),
+        user=chance.choice(["ann", "bob", "Zoë", "unknown", "x" * 1_000, None]),
         provider=chance.choice(["Embedded", "OpenAI", None]),
-        model=chance.choice(["small", "large", None]),
-        opened_at=noon(chance.randrange(40)) + number,
+        model=chance.choice(["small", "large", "東" * 300, None]),
+        opened_at=opened_at,
+        first_token_at=first_token_at,
+        ended_at=opened_at + chance.randrange(2, 40),
         ending=chance.choice(["done", "done", "stopped", "failed", "refused"]),
         prompt_tokens=chance.choice([None, chance.randrange(5_000)]),
         completion_tokens=chance.choice([None, chance.randrange(900)]),
         saved_tokens=chance.choice([None, 3]),
+        **chance.choice(PRICES),
     )
 
 
-Sums = defaultdict[str, Counter[str]]
+def counters(counted: list[Record]) -> dict[str, Any]:
+    """What they come to, by hand."""
+    prompt = sum(record.prompt_tokens or 0 for record in counted)
+    completion = sum(record.completion_tokens or 0 for record in counted)
+    begun = [record for record in counted if record.first_token_at is not None]
+    waited = [(record.first_token_at or 0) - record.opened_at for record in begun]
+    spoken = sum((record.ended_at or 0) - (record.first_token_at or 0) for record in begun)
+    said = sum(record.completion_tokens or 0 for record in begun)
+    return {
+        "requests": len(counted),
+        "prompt_tokens": prompt,
+        "completion_tokens": completion,
+        "saved_tokens": sum(record.saved_tokens or 0 for record in counted),
+        "total_tokens": prompt + completion,
+        "cost_usd": float(sum(1 for record in counted if record.cost)),
+        "unpriced": sum(record.price == "unpriced" for record in counted),
+        "endings": dict(Counter(record.ending for record in counted)),
+        "first_token_seconds": pytest.approx(sum(waited) / len(waited)) if waited else None,
+        "tokens_per_second": pytest.approx(said / spoken) if spoken else None,
+    }
 
 
-def add(sums: Sums, name: str | None, record: Record) -> None:
-    prompt, completion = record.prompt_tokens or 0, record.completion_tokens or 0
-    sums[name or "unknown"].update(
-        requests=1,
-        prompt_tokens=prompt,
-        completion_tokens=completion,
-        saved_tokens=record.saved_tokens or 0,
-        total_tokens=prompt + completion,
-    )
+def grouped(counted: list[Record], name: Callable[[Record], str | None]) -> dict[str, Any]:
+    groups: defaultdict[str, list[Record]] = defaultdict(list)
+    for record in counted:
+        groups[name(record) or "unknown"].append(record)
+    return {name: counters(group) for name, group in groups.items()}
 
 
 def expected(counted: list[Record]) -> dict[str, Any]:
-    """The same sums, by hand."""
-    days, models, providers, users, totals = (Sums(Counter) for _ in range(5))
-    for record in counted:
-        add(days, date.fromtimestamp(record.opened_at).isoformat(), record)
-        add(models, record.model, record)
-        add(providers, record.provider, record)
-        add(users, record.user, record)
-        add(totals, "all", record)
-    listed = [{"date": name, **days[name]} for name in sorted(days)]
-    return {"days": listed, "models": models, "providers": providers, "users": users, "totals": totals["all"]}
+    """The same sums, by hand; of an odd name the beginning."""
+    days = grouped(counted, lambda record: date.fromtimestamp(record.opened_at).isoformat())
+    return {
+        "days": [{**days[name], "date": name} for name in sorted(days)],
+        "models": grouped(counted, lambda record: record.model and record.model[:LONGEST_NAME]),
+        "providers": grouped(counted, lambda record: record.provider),
+        "users": grouped(counted, lambda record: record.user and record.user[:LONGEST_USER]),
+        "totals": counters(counted),
+    }
 
 
 async def test_ten_thousand_records_add_up(ledger: Ledger) -> None:
@@ -207,13 +241,87 @@ async def test_ten_thousand_records_add_up(ledger: Ledger) -> None:
     await settle_all(ledger, *everything)
     recent = [record for record in everything if record.opened_at >= noon(29) and record.ending != "refused"]
     counted = [record for record in recent if record.kind != "report"]
-    for user in (None, "Zoë"):
+    for user in (None, "Zoë", "x" * 1_000):
         stats = msgspec.to_builtins(await ledger.stats(30, user))
         assert stats == expected([record for record in counted if user in (None, record.user)])
         for names in (stats["models"], stats["providers"], stats["users"]):
-            totals = [counters["total_tokens"] for counters in names.values()]
+            totals = [sums["total_tokens"] for sums in names.values()]
             assert totals == sorted(totals, reverse=True)
     assert len(stats["days"]) == 30
+
+
+async def stats_of_today(ledger: Ledger) -> dict[str, Any]:
+    found: dict[str, Any] = msgspec.to_builtins((await ledger.stats(1, None)).totals)
+    return found
+
+
+async def test_a_record_counts_once_when_it_ends(database: Database, ledger: Ledger) -> None:
+    record = Record(id="turn", model="m", price="unpriced")
+    ledger.open(record)
+    await settle_all(ledger, Record(id="other", model="m", ending="refused"))
+    assert (await stats_of_today(ledger))["requests"] == 0
+    record.ending = "done"
+    for _ in range(3):
+        await settle_all(ledger, record)
+    ledger.open(Record(id="turn"))
+    await settle_all(ledger, Record(id="turn", ending="failed"))
+    sums = await stats_of_today(ledger)
+    assert (sums["requests"], sums["unpriced"], sums["endings"]) == (1, 1, {"done": 1})
+
+
+async def test_a_correction_adds_its_cost_and_is_no_request(ledger: Ledger) -> None:
+    await settle_all(ledger, Record(id="turn", ending="done", price="unpriced"))
+    await settle_all(ledger, Record(id="known", ending="done", price="table", cost=5 * 10**9))
+    for number, cost in enumerate((3, -1)):
+        await settle_all(
+            ledger,
+            Record(
+                id=f"c{number}",
+                kind="correction",
+                corrects="turn",
+                ending="done",
+                price="new",
+                cost=cost * 10**9,
+            ),
+        )
+    sums = await stats_of_today(ledger)
+    assert (sums["requests"], sums["unpriced"], sums["cost_usd"]) == (2, 0, 7.0)
+
+
+async def test_what_is_removed_stays_in_the_sums(database: Database, ledger: Ledger) -> None:
+    await settle_all(ledger, Record(id="turn", ending="done", prompt_tokens=7))
+    await database.write(records.delete(), {})
+    assert await rows(database) == []
+    assert (await stats_of_today(ledger))["prompt_tokens"] == 7
+
+
+async def test_what_is_read_for_the_sums_does_not_grow_with_the_ledger(
+    database: Database, ledger: Ledger
+) -> None:
+    await settle_all(
+        ledger,
+        *(
+            Record(id=f"{n}", user="ann", model=f"{n % 3}", opened_at=noon(n % 2), ending="done")
+            for n in range(3_000)
+        ),
+    )
+    sums = await database.read(select(totals))
+    assert Counter(row["scope"] for row in sums) == {"models": 6, "users": 2, "both": 6}
+    assert (await ledger.stats(2, None)).totals.requests == 3_000
+
+
+async def test_numbers_that_nobody_can_have_used_break_no_sum(database: Database, ledger: Ledger) -> None:
+    for number in range(3):
+        await settle_all(ledger, Record(id=f"{number}", ending="done", prompt_tokens=2**63 - 1))
+    assert len(await rows(database)) == 3
+    assert (await stats_of_today(ledger))["requests"] == 3
+
+
+async def test_names_of_every_length_fit_into_the_index(database: Database, ledger: Ledger) -> None:
+    odd = "".join(chr(0x1F300 + number) for number in range(1_000))
+    await settle_all(ledger, Record(id="turn", user=odd, model=odd, provider=odd, ending="done"))
+    (row,) = await database.read(select(totals.c.user).where(totals.c.scope == "both"))
+    assert odd.startswith(row["user"])
 
 
 async def test_usage_of_a_busy_day_comes_complete_in_order_and_in_bounded_pages(ledger: Ledger) -> None:

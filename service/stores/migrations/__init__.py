@@ -15,9 +15,9 @@ def revisions() -> list[str]:
     return [script.revision for script in ScriptDirectory(FOLDER).walk_revisions()]
 
 
-def migrate(connection: Connection) -> None:
-    """Runs what is missing, within the connection's transaction."""
+def migrate(connection: Connection, revision: str = "head") -> None:
+    """Runs what is missing up to a revision, within the connection's transaction."""
     config = Config()
     config.set_main_option("script_location", str(FOLDER).replace("%", "%%"))
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    command.upgrade(config, revision)

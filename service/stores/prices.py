@@ -1,0 +1,133 @@
+"""What tokens cost: what the operator says, else nothing on this machine, else what a table knows."""
+
+import asyncio
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from decimal import ROUND_HALF_UP, Decimal
+from typing import TYPE_CHECKING, Protocol
+
+from msgspec import Struct
+
+from service.settings import Price, ProviderRow
+
+if TYPE_CHECKING:
+    from service.stores.price_table import Table
+
+log = logging.getLogger(__name__)
+
+UNPRICED = "unpriced"
+NANO = 1_000_000_000
+"""Sums are kept in billionths of a US dollar."""
+PER_MILLION = 1_000_000
+DEAREST = 1_000_000 * NANO
+"""More than that is no price: somebody has counted wrong."""
+
+
+class Seller(Protocol):
+    """What of a provider matters here."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def url(self) -> str | None: ...
+    @property
+    def local(self) -> bool: ...
+
+
+class Tokens(Struct, frozen=True):
+    """What is paid for; `cached` and `cache_write` are parts of `prompt`, `reasoning` of `completion`."""
+
+    prompt: int
+    completion: int
+    cached: int = 0
+    cache_write: int = 0
+    reasoning: int = 0
+
+    def fitted(self) -> "Tokens":
+        """The same with parts that are no larger than what they belong to."""
+        cached = min(self.cached, self.prompt)
+        written = min(self.cache_write, self.prompt - cached)
+        return Tokens(self.prompt, self.completion, cached, written, min(self.reasoning, self.completion))
+
+
+class Cost(Struct, frozen=True):
+    """In billionths of a US dollar, None where nobody knows; `price` says by what it was priced."""
+
+    amount: int | None
+    price: str | None
+
+
+NO_PRICE = Cost(None, UNPRICED)
+FREE = Cost(0, "local")
+
+
+class Prices:
+    """The prices of all providers; the table is loaded when the first turn needs it, and fetches nothing."""
+
+    def __init__(self, sellers: Iterable[Seller], rows: Iterable[ProviderRow]) -> None:
+        self._sellers = {seller.name: seller for seller in sellers}
+        self._rows = {row.name: row for row in rows}
+        self._table: Table | None = None
+
+    async def of(self, provider: str, models: Sequence[str], tokens: Tokens | None, at: float) -> Cost:
+        """What a provider takes at a time for tokens, None where nobody has counted.
+
+        `models` are the names by which it may be known, the best one first. This waits for nothing but the
+        table, once.
+        """
+        seller, row = self._sellers.get(provider), self._rows.get(provider)
+        if seller is None:
+            return NO_PRICE
+        if row and tokens and (own := _own(row, models)):
+            return _cost(_paid(own, tokens.fitted()), "settings")
+        if seller.local:
+            return FREE
+        if not seller.url or tokens is None or (table := await self._loaded()) is None:
+            return NO_PRICE
+        renamed = row.renamed if row else {}
+        theirs = dict.fromkeys(renamed.get(model, model) for model in models)
+        return _cost(table.paid(seller.url, seller.name, theirs, tokens.fitted(), at), table.id)
+
+    async def _loaded(self) -> "Table | None":
+        """In a thread: half a second, and 20 MiB."""
+        if self._table is None:
+            try:
+                self._table = await asyncio.to_thread(_load)
+            except Exception:  # whatever is wrong with it, turns end
+                log.exception("there is no table of prices: what others answer is not priced")
+        return self._table
+
+
+def _load() -> "Table":
+    from service.stores.price_table import Table
+
+    return Table()
+
+
+def _own(row: ProviderRow, models: Iterable[str]) -> Price | None:
+    """The operator's price, by our name of a model or the provider's."""
+    return next((row.prices[name] for name in _names(row, models) if name in row.prices), None)
+
+
+def _names(row: ProviderRow, models: Iterable[str]) -> Iterator[str]:
+    for model in models:
+        yield model
+        yield row.renamed.get(model, model)
+    yield "*"
+
+
+def _paid(price: Price, tokens: Tokens) -> Decimal:
+    """In US dollars, exactly."""
+    parts = (
+        (price.prompt, tokens.prompt - tokens.cached - tokens.cache_write),
+        (price.prompt if price.cached is None else price.cached, tokens.cached),
+        (price.prompt if price.cache_write is None else price.cache_write, tokens.cache_write),
+        (price.completion, tokens.completion),
+    )
+    return sum((Decimal(str(each)) * count for each, count in parts), Decimal()) / PER_MILLION
+
+
+def _cost(dollars: Decimal | None, price: str) -> Cost:
+    if dollars is None or dollars > DEAREST // NANO:
+        return NO_PRICE
+    return Cost(int((dollars * NANO).to_integral_value(ROUND_HALF_UP)), price)
