@@ -1,6 +1,7 @@
 """What is seen from outside: one registry of metrics, one format of logs."""
 
 import logging
+import re
 import sys
 from contextvars import ContextVar
 from datetime import UTC, datetime
@@ -13,6 +14,9 @@ from prometheus_client.process_collector import ProcessCollector
 request_id: ContextVar[str] = ContextVar("request_id", default="-")
 turn_id: ContextVar[str] = ContextVar("turn_id", default="-")
 """Of what is being done; every log line carries them."""
+
+CREDENTIALS = re.compile(r"ck-[a-z0-9]{8}-[\w-]{43}|eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]{8,}", re.ASCII)
+"""Keys of ours, and JSON Web Tokens: no log has one."""
 
 SECONDS = (0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 CHUNK_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5)
@@ -63,15 +67,48 @@ class Metrics:
         self.provider_up = Gauge(
             "provider_up", "1: a provider answers.", ["provider"], registry=self.registry
         )
+        self.circuit = Gauge(
+            "provider_circuit_state",
+            "0: a provider is asked; 1: one question tries it; 2: it is left out.",
+            ["provider"],
+            registry=self.registry,
+        )
+        self.attempts = Counter(
+            "llm_attempts",
+            "Questions to providers, by what they came to.",
+            ["provider", "outcome"],
+            registry=self.registry,
+        )
+
+        self.cost = Counter(
+            "llm_cost_usd", "US dollars, of what has a price.", ["provider", "model"], registry=self.registry
+        )
+        self.unpriced = Counter(
+            "llm_unpriced", "Answers that nobody knows the price of.", ["provider"], registry=self.registry
+        )
+        self.rejections = Counter(
+            "ratelimit_rejections",
+            "Requests that a limit of ours refused.",
+            ["limit"],
+            registry=self.registry,
+        )
 
     def text(self) -> bytes:
         """The registry in Prometheus' text format."""
         return generate_latest(self.registry)
 
 
+def unseen(text: str) -> str:
+    """The text without the keys and tokens in it: what clients report may hold theirs."""
+    return CREDENTIALS.sub("[a key]", text)
+
+
 class _Text(logging.Formatter):
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)-7s %(name)s [%(request_id)s %(turn_id)s] %(message)s")
+
+    def format(self, record: logging.LogRecord) -> str:
+        return unseen(super().format(record))
 
 
 class _Json(logging.Formatter):
@@ -86,7 +123,7 @@ class _Json(logging.Formatter):
         }
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return msgspec.json.encode(line).decode()
+        return unseen(msgspec.json.encode(line).decode())
 
 
 def _stamp(record: logging.LogRecord) -> bool:
@@ -100,3 +137,4 @@ def set_up_logs(level: str, form: str) -> None:
     handler.setFormatter(_Json() if form == "json" else _Text())
     handler.addFilter(_stamp)
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    logging.getLogger("aiosqlite").setLevel(logging.INFO)  # its lines below that hold every row

@@ -10,11 +10,13 @@ import msgspec
 from msgspec import Struct
 
 from service.context import Context
-from service.errors import ModelNotFound, ServiceError, Unavailable
+from service.errors import ModelNotAllowed, ModelNotFound, ServiceError, Unavailable
+from service.messages import Allowed
 from service.providers.provider import Provider
 from service.routes import route, user
 from service.settings import Secrets
 from service.stores.ledger import Record
+from service.turns.limits import Question
 
 Skill = Callable[[Mapping[str, Any], Secrets], Awaitable[dict[str, Any]]]
 
@@ -63,7 +65,8 @@ class Endpoints:
     """embeddings, images/generations, moderations."""
 
     def __init__(self, context: Context) -> None:
-        self._registry = context.registry
+        self._registry, self._keys = context.registry, context.keys
+        self._limiter, self._turns = context.limiter, context.turns
         self.routes = {
             "/v1/embeddings": route(POST=self.embeddings),
             "/v1/images/generations": route(POST=self.images),
@@ -86,24 +89,38 @@ class Endpoints:
         return await self._pass(body, "moderate", "moderation", record)
 
     async def _pass(self, body: Passed, skill: str, kind: str, record: Record) -> dict[str, Any]:
-        provider, able = self._able(body, skill)
-        record.kind, record.wire, record.attempts = kind, "openai", 1
-        record.provider_asked, record.model_asked = body.provider, body.model
-        record.provider, record.label, record.model = provider.name, provider.label, body.model
+        provider, able = self._able(body, skill, self._keys.allowed(record.key))
+        record.wire, record.provider_asked, record.model_asked = "openai", body.provider, body.model
         request = msgspec.to_builtins(msgspec.structs.replace(body, provider=None))
+        if self._limiter.limits(record):  # a token for four bytes, as nobody has counted them
+            tokens = len(msgspec.json.encode(request)) // 4
+            await self._turns.reserve(record, Question(tokens, 0, [(provider.name, body.model)]))
+        record.kind, record.attempts = kind, 1
+        record.provider, record.label, record.model = provider.name, provider.label, body.model
         try:
             answer = await able(request, Secrets())
         except ServiceError as error:
             record.error = type(error).__name__
             raise
+        if isinstance(named := answer.get("model"), str):
+            record.model = named
         _count(answer.get("usage"), record)
+        if isinstance(body, Embedding) and record.usage_source is None:
+            record.prompt_tokens, record.completion_tokens = _estimated(body.input), 0
+            record.usage_source = "estimate"
         return answer
 
-    def _able(self, body: Passed, skill: str) -> tuple[Provider, Skill]:
-        """The first that can, and has the model or lists none; raises `ModelNotFound` or `Unavailable`."""
-        able = list(self._who_can(body.provider, skill))
-        if not able:
+    def _able(self, body: Passed, skill: str, allowed: Allowed) -> tuple[Provider, Skill]:
+        """The first that can, and has the model or lists none.
+
+        Raises `ModelNotFound`, `ModelNotAllowed` or `Unavailable`.
+        """
+        could = list(self._who_can(body.provider, skill))
+        if not could:
             raise Unavailable("No live provider can do this; GET /backend-api/v2/providers lists them.")
+        able = [(provider, method) for provider, method in could if allowed.has(provider.name, body.model)]
+        if not able:
+            raise ModelNotAllowed(body.model, could[0][0].label)
         if body.model is None:
             return able[0]
         for sure in (True, None):
@@ -126,3 +143,10 @@ def _count(usage: Any, record: Record) -> None:
         if isinstance(prompt, int) and isinstance(completion, int):
             record.prompt_tokens, record.completion_tokens = prompt, completion
             record.usage_source = "provider"
+
+
+def _estimated(given: str | list[Any]) -> int:
+    """Tokens of texts that nobody has counted, one for four bytes; some are tokens already."""
+    if isinstance(given, str):
+        return -(-len(given.encode()) // 4)
+    return sum(1 if isinstance(each, int) else _estimated(each) for each in given)

@@ -1,5 +1,6 @@
 """Opens each request's record, in memory; settles those that a handler filled in and no turn took."""
 
+import asyncio
 import secrets
 import time
 
@@ -20,6 +21,7 @@ async def usage(request: web.Request, handler: Handler) -> web.StreamResponse:
         id=secrets.token_urlsafe(16),
         kind=UNUSED,
         user=request[CALLER].user,
+        key=request[CALLER].key,
         request_id=request[REQUEST_ID],
     )
     ending: Ending = "failed"
@@ -27,7 +29,10 @@ async def usage(request: web.Request, handler: Handler) -> web.StreamResponse:
         response = await handler(request)
         ending = "done"
         return response
+    except asyncio.CancelledError:  # the client has gone
+        ending = "abandoned"
+        raise
     finally:
         if record.kind not in {UNUSED, TURN}:
             record.ended_at, record.ending = time.time(), ending
-            request.config_dict[CONTEXT].ledger.settle(record)
+            await request.config_dict[CONTEXT].turns.settle(record)

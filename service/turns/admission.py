@@ -6,19 +6,24 @@ from contextlib import suppress
 from typing import TypeAlias
 from weakref import WeakValueDictionary
 
-import msgspec
+from msgspec.structs import replace
 
-from service.errors import KeyReused, ModelNotFound, NotFound, StorageFull, Unavailable
+from service.errors import KeyReused, NotFound, ServiceError, StorageFull, Unavailable
 from service.messages import Ask
 from service.providers.auto import Auto
-from service.providers.provider import Provider
 from service.providers.registry import Registry
 from service.stores.journal import Kept
+from service.stores.keys import Keys
 from service.stores.ledger import Ledger, Record
+from service.stores.prices import NANO, UNPRICED
 from service.tasks import Tasks
 from service.telemetry import Metrics, turn_id
 from service.turns.books import Books
+from service.turns.costs import price
+from service.turns.limits import Limiter, Question
 from service.turns.past import Past, end_unfinished
+from service.turns.refusals import Refusals
+from service.turns.settlement import Leg, parts
 from service.turns.turn import Terms, Turn
 
 JOURNAL_SECONDS = 0.25
@@ -36,14 +41,16 @@ class Turns:
         self,
         registry: Registry,
         auto: Auto,
+        keys: Keys,
         ledger: Ledger,
         books: Books,
+        limiter: Limiter,
         tasks: Tasks,
         metrics: Metrics,
         keep: float,
     ) -> None:
         self._registry, self._auto = registry, auto
-        self._ledger, self._books = ledger, books
+        self._keys, self._ledger, self._books, self._limiter = keys, ledger, books, limiter
         self._tasks, self._metrics, self._keep = tasks, metrics, keep
         self._running: dict[Turn, asyncio.Task[None]] = {}
         self._present: dict[str, Turn] = {}
@@ -53,26 +60,37 @@ class Turns:
         self._past: WeakValueDictionary[str, Past] = WeakValueDictionary()
         """By id: the ended turns that are being read; who reads the same one shares its log."""
         self._locks: WeakValueDictionary[Key, asyncio.Lock] = WeakValueDictionary()
+        self._refusals = Refusals(books)
         self._busy = asyncio.Event()
 
     async def open(self) -> None:
         """Ends what a dead process left, and begins to keep the journal."""
-        await end_unfinished(self._books.journal, self._ledger)
+        await end_unfinished(self._books.journal, self._ledger, self._books.prices)
         self._tasks.start(self._keep_journal(), "journal")
         self._tasks.start(self._expire(), "expiry of turns")
+        self._tasks.start(self._refusals.keep(), "refusals")
 
     async def start(self, ask: Ask, provider_name: str | None, record: Record, terms: Terms) -> Found:
         """Starts a turn, or finds the one that the same request has started before.
 
         Without a provider's name the service chooses. A `ServiceError` means that it cost nothing.
         """
+        try:
+            return await self._found_or_begun(ask, provider_name, record, terms)
+        except ServiceError as error:
+            self._refusals.note(record, error)
+            raise
+
+    async def _found_or_begun(
+        self, ask: Ask, provider_name: str | None, record: Record, terms: Terms
+    ) -> Found:
         if terms.idempotency_key is None:
             return await self._begin(ask, provider_name, record, terms)
         key = (record.user, terms.idempotency_key)
         lock = self._locks.setdefault(key, asyncio.Lock())
         async with lock:
             found = self._keyed.get(key) or await self._kept_by(key)
-            if found is None:
+            if found is None or (terms.again and found.ending not in {None, "done"}):
                 return await self._begin(ask, provider_name, record, terms)
         if found.digest != terms.digest:
             raise KeyReused()
@@ -85,9 +103,42 @@ class Turns:
             raise NotFound(f"There is no turn {id!r}; it may have expired.", "id")
         return found
 
+    async def forget(self, turn: Found) -> None:
+        """Ends the turn, and keeps nothing of it but its record. Raises `Unavailable`."""
+        if isinstance(turn, Turn):
+            await turn.stopped()
+            if turn.closed and not turn.closed.done():  # it would be kept after it was deleted
+                raise Unavailable("Nothing can be deleted at present. Try again later.")
+            self._forget(turn)
+        self._past.pop(turn.id, None)
+        await self._books.journal.forget(turn.id)
+
+    async def reserve(self, record: Record, question: Question) -> None:
+        """Admits what is no turn; `settle` must follow. Raises `LimitReached`."""
+        try:
+            await self._limiter.reserve(record, question)
+        except ServiceError as error:
+            self._refusals.note(record, error)
+            raise
+
+    async def settle(self, record: Record) -> None:
+        """Settles what was no turn; a client's own report has no price."""
+        try:
+            if record.kind != "report":
+                await price(record, self._books.prices)
+        finally:
+            self._limiter.settle(record)
+            self._ledger.settle(record)
+        self._measure_cost(record)
+
     def running(self, owner: str | None) -> list[Turn]:
         """The running turns of an owner, or (None) of everybody."""
         return [turn for turn in self._running if owner is None or turn.owner == owner]
+
+    def end_refused(self) -> None:
+        """Stops the running turns of keys that are over."""
+        for turn in [turn for turn in self._running if not self._keys.holds(turn.record.key)]:
+            turn.stop()
 
     async def close(self, patience: float) -> None:
         """Gives running turns some seconds to end, sends away who reads the others, and settles them."""
@@ -98,40 +149,37 @@ class Turns:
             turn.stop("interrupted")
         if self._running:
             await asyncio.wait(self._running.values())
+        self._refusals.write()
 
     async def _begin(self, ask: Ask, provider_name: str | None, record: Record, terms: Terms) -> Turn:
-        provider = self._provider(provider_name)
+        if record.key is not None:
+            ask = replace(ask, allowed=self._keys.allowed(record.key))
+        provider = self._auto.named(provider_name)
         record.provider_asked, record.model_asked = provider.name, ask.model
-        if provider is not self._auto:
-            ask = self._with_model(provider, ask)
-        await provider.check(ask)
+        route = await self._auto.route(provider, ask)
+        await route.check(ask)
         if self._books.failing:
             raise StorageFull(
                 f"What is answered cannot be recorded now: {self._books.failing} Try again later."
             )
-        record.kind = "turn"
-        turn = Turn(ask, provider, record, self._books, terms)
+        if self._limiter.limits(record):
+            await self._limiter.reserve(record, Question.of(ask, route.choices))
+        try:
+            return self._opened(Turn(ask, route, record, self._books, self._limiter, terms))
+        except BaseException:
+            self._limiter.give_back(record)
+            raise
+
+    def _opened(self, turn: Turn) -> Turn:
+        turn.record.kind = "turn"
         turn.open()
         self._present[turn.id] = turn
-        if terms.idempotency_key is not None:
-            self._keyed[turn.owner, terms.idempotency_key] = turn
+        if (key := turn.terms.idempotency_key) is not None:
+            self._keyed[turn.owner, key] = turn
         self._running[turn] = self._tasks.start(self._run(turn), f"turn {turn.id}")
         self._busy.set()
         self._metrics.streams.inc()
         return turn
-
-    def _provider(self, name: str | None) -> Provider:
-        return self._auto if name in {None, "", self._auto.name, self._auto.label} else self._registry[name]
-
-    def _with_model(self, provider: Provider, ask: Ask) -> Ask:
-        """The ask with a model that the provider has, where its list is known; raises `ModelNotFound`."""
-        listing = self._registry.listing(provider.name)
-        if ask.model is None:
-            first = listing.models[0].id if listing.models else None
-            return msgspec.structs.replace(ask, model=provider.default_model or first)
-        if listing.has(ask.model) is False:
-            raise ModelNotFound(ask.model, provider.name)
-        return ask
 
     async def _run(self, turn: Turn) -> None:
         turn_id.set(turn.id)
@@ -139,6 +187,7 @@ class Turns:
             await turn.run()
         finally:
             del self._running[turn]
+            self._limiter.settle(turn.record)
             self._measure(turn)
             if turn.closed:
                 turn.closed.add_done_callback(lambda _: self._forget(turn))
@@ -148,8 +197,8 @@ class Turns:
     def _forget(self, turn: Turn) -> None:
         """The journal has it now."""
         self._present.pop(turn.id, None)
-        if turn.terms.idempotency_key is not None:
-            self._keyed.pop((turn.owner, turn.terms.idempotency_key), None)
+        if (key := turn.terms.idempotency_key) is not None and self._keyed.get((turn.owner, key)) is turn:
+            del self._keyed[turn.owner, key]
 
     async def _kept(self, id: str) -> Past | None:
         return self._past.get(id) or self._read(await self._books.journal.find(id))
@@ -188,11 +237,20 @@ class Turns:
             self._metrics.first_token.labels(provider).observe(record.first_token_at - record.opened_at)
             spoken = record.ended_at - record.first_token_at
             self._metrics.chunk_seconds.labels(provider).observe(spoken / len(turn.log.events))
-        for direction, tokens in (("prompt", record.prompt_tokens), ("completion", record.completion_tokens)):
-            labels = (direction, provider, self._listed(record), record.usage_source)
-            self._metrics.tokens.labels(*labels).inc(tokens or 0)
+        for leg in parts(record):
+            labels = (leg.provider, self._listed(leg), leg.usage_source)
+            self._metrics.tokens.labels("prompt", *labels).inc(leg.prompt_tokens)
+            self._metrics.tokens.labels("completion", *labels).inc(leg.completion_tokens)
+        self._measure_cost(record)
 
-    def _listed(self, record: Record) -> str:
+    def _measure_cost(self, record: Record) -> None:
+        for leg in parts(record):
+            if leg.cost is not None:
+                self._metrics.cost.labels(leg.provider, self._listed(leg)).inc(leg.cost / NANO)
+            elif leg.price == UNPRICED:
+                self._metrics.unpriced.labels(leg.provider).inc()
+
+    def _listed(self, leg: Leg) -> str:
         """The model where a provider lists it: names that clients make up would be labels without end."""
-        listed = self._registry.listing(record.provider) if record.provider else None
-        return record.model if record.model and listed and listed.has(record.model) else "other"
+        listed = self._registry.listing(leg.provider) if leg.provider in self._registry else None
+        return leg.model if leg.model and listed and listed.has(leg.model) else "other"

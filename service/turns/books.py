@@ -7,13 +7,16 @@ from service.events import Event
 from service.stores.database import Database
 from service.stores.journal import Entry, Journal
 from service.stores.ledger import Ledger, Record
+from service.stores.prices import Prices
 
 
 class Books:
     """`patience`: how many seconds the end of a turn waits for its records to be durable."""
 
-    def __init__(self, database: Database, ledger: Ledger, journal: Journal, patience: float) -> None:
-        self.journal = journal
+    def __init__(
+        self, database: Database, ledger: Ledger, journal: Journal, prices: Prices, patience: float
+    ) -> None:
+        self.journal, self.prices = journal, prices
         self._database, self._ledger, self._patience = database, ledger, patience
 
     @property
@@ -25,6 +28,10 @@ class Books:
         """Queues both rows of a turn that begins."""
         self._ledger.open(record)
         self.journal.open(entry)
+
+    def refuse(self, record: Record) -> None:
+        """Queues a refusal, or how often there was another one."""
+        self._ledger.refuse(record)
 
     def note(self, record: Record) -> None:
         """Queues what has become known of a running turn: it stands if the process dies."""

@@ -12,6 +12,8 @@ import msgspec
 from service.events import Begun, Event, Finish, Finished
 from service.stores.journal import Entry, Journal, Kept
 from service.stores.ledger import Ledger
+from service.stores.prices import Prices
+from service.turns.costs import price
 from service.turns.log import Log
 from service.turns.settlement import settle
 
@@ -38,7 +40,7 @@ class Past:
         yield self.log
 
 
-async def end_unfinished(journal: Journal, ledger: Ledger) -> None:
+async def end_unfinished(journal: Journal, ledger: Ledger, prices: Prices) -> None:
     """Ends what a dead process left, as interrupted, with what it had written of it.
 
     It may have said more than it wrote: so the epoch changes, and ids of the old one are not trusted.
@@ -48,6 +50,7 @@ async def end_unfinished(journal: Journal, ledger: Ledger) -> None:
     for record in await ledger.unsettled():
         kept = left.pop(record.id, None)
         used = settle(record, kept.events if kept else [], [], "interrupted", None)
+        await price(record, prices)
         rows.append(ledger.settle(record))
         if kept:
             rows.append(journal.close(_ended(kept.entry), [*_told(kept), used]))

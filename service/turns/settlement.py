@@ -6,7 +6,7 @@ A leg is the part of one provider: what is said between two switches.
 from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
-from msgspec import UNSET, Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from service.errors import ServiceError
 from service.events import (
@@ -29,7 +29,7 @@ LONGEST_NAME = 200
 
 
 class Leg(Struct, frozen=True):
-    """The part of one provider in a turn, as the ledger has it; `error` is a class."""
+    """The part of one provider in a turn, as the ledger has it; `error` is a class, `cost` as in a record."""
 
     provider: str
     model: str | None
@@ -40,6 +40,10 @@ class Leg(Struct, frozen=True):
     usage_source: UsageSource
     reasoning_tokens: int | None = None
     cache_write_tokens: int | None = None
+    asked: str | None = None
+    """The model that was asked, where another one has answered."""
+    cost: int | None = None
+    price: str | None = None
 
     @property
     def idle(self) -> bool:
@@ -74,6 +78,7 @@ def settle(
     record.prompt_tokens, record.completion_tokens = usage.prompt_tokens, usage.completion_tokens
     if usage.prompt_tokens_details:
         record.cached_tokens = usage.prompt_tokens_details.cached_tokens
+        record.cache_write_tokens = _set(usage.prompt_tokens_details.cache_write_tokens)
     if usage.completion_tokens_details:
         record.reasoning_tokens = usage.completion_tokens_details.reasoning_tokens
     record.usage_source = "estimate" if usage.estimated else "provider"
@@ -91,6 +96,11 @@ def parts(record: Record) -> list[Leg]:
             record.completion_tokens or 0,
             record.cached_tokens,
             record.usage_source or "estimate",
+            record.reasoning_tokens,
+            record.cache_write_tokens,
+            record.model_asked,
+            record.cost,
+            record.price,
         )
     ]
 
@@ -127,20 +137,20 @@ def _pieces(events: Sequence[Event]) -> Iterator[tuple[Sequence[Event], Switched
     yield events[start:], None
 
 
-def _who(piece: Sequence[Event], switched: Switched | None) -> tuple[str, str | None] | None:
-    """Who was asked; nobody where the turn has ended before somebody was."""
+def _who(piece: Sequence[Event], switched: Switched | None) -> tuple[str, str | None, str | None] | None:
+    """Who answers, with which model, and which one was asked if it is another; None if nobody was asked."""
     if answerer := _answerer(piece):
-        return answerer.name, answerer.model
-    return (switched.switch.provider, switched.switch.model) if switched else None
+        asked = next(event.provider.model for event in piece if type(event) is Chosen)
+        return answerer.name, answerer.model, asked if asked != answerer.model else None
+    return (switched.switch.provider, switched.switch.model, None) if switched else None
 
 
 def _answerer(events: Sequence[Event]) -> Answerer | None:
     return next((event.provider for event in reversed(events) if type(event) is Chosen), None)
 
 
-def _leg(provider: str, model: str | None, error: str | None, usage: Usage) -> Leg:
+def _leg(provider: str, model: str | None, asked: str | None, error: str | None, usage: Usage) -> Leg:
     prompt, completion = usage.prompt_tokens_details, usage.completion_tokens_details
-    written = prompt.cache_write_tokens if prompt else UNSET
     return Leg(
         provider,
         model[:LONGEST_NAME] if model else None,
@@ -150,7 +160,8 @@ def _leg(provider: str, model: str | None, error: str | None, usage: Usage) -> L
         prompt.cached_tokens if prompt else None,
         "estimate" if usage.estimated else "provider",
         completion.reasoning_tokens if completion else None,
-        None if written is UNSET else written,
+        _set(prompt.cache_write_tokens) if prompt else None,
+        asked[:LONGEST_NAME] if asked else None,
     )
 
 
@@ -171,6 +182,10 @@ def _sum(legs: Sequence[Leg], prompt: int) -> Usage:
         None if reasoning is None else CompletionDetails(reasoning),
         estimated="estimate" in counted,
     )
+
+
+def _set(number: int | UnsetType) -> int | None:
+    return None if number is UNSET else number
 
 
 def _known(numbers: Iterable[int | None]) -> int | None:

@@ -12,16 +12,15 @@ from msgspec import Struct
 
 from service.errors import ProviderAuth, ProviderTimeout, ServiceError, named
 from service.events import (
+    TOKENS,
     Batch,
     Begun,
     Chosen,
-    Content,
     Event,
     Failed,
     Finish,
     Finished,
-    Reasoning,
-    ToolCalls,
+    Switched,
     Unauthorized,
     Used,
 )
@@ -30,12 +29,12 @@ from service.providers.provider import Provider
 from service.stores.journal import Entry
 from service.stores.ledger import Ending, Record
 from service.turns.books import Books
+from service.turns.costs import price
+from service.turns.limits import Limiter
 from service.turns.log import Log
-from service.turns.settlement import settle
+from service.turns.settlement import note, settle
 
 log = logging.getLogger(__name__)
-
-TOKENS = (Content, Reasoning, ToolCalls)
 
 OnDisconnect = Literal["cancel", "wait", "detach"]
 
@@ -52,6 +51,8 @@ class Terms(Struct, frozen=True):
     grace: float = 60.0
     idempotency_key: str | None = None
     digest: str | None = None
+    again: bool = False
+    """The same key stands for another turn once one has failed."""
     request: bytes | None = None
     """Kept with the turn: what was asked, as the wire's handler wants it back."""
     chat: str | None = None
@@ -61,7 +62,9 @@ class Terms(Struct, frozen=True):
 class Turn:
     """Runs once, in a task of its own that nothing but the turn cancels."""
 
-    def __init__(self, ask: Ask, provider: Provider, record: Record, books: Books, terms: Terms) -> None:
+    def __init__(
+        self, ask: Ask, provider: Provider, record: Record, books: Books, limiter: Limiter, terms: Terms
+    ) -> None:
         self.id, self.owner, self.digest = record.id, record.user, terms.digest
         self.request, self.opened_at = terms.request, record.opened_at
         self.epoch = secrets.token_hex(4)
@@ -70,8 +73,10 @@ class Turn:
         self.readers = 0
         self.closed: asyncio.Future[bool] | None = None
         """Its records are durable, or never will be; None until it ends."""
-        self._ask, self._provider, self._books = ask, provider, books
-        self._used: Used | None = None
+        self._ask, self._provider, self._books, self._limiter = ask, provider, books, limiter
+        self._chosen: Chosen | None = None
+        self._counted: list[Used | None] = [None]
+        """What was used according to the providers, of each leg."""
         self._journalled = 0
         self._speaking: asyncio.Task[None] | None = None
         self._stopped: Ending | None = None
@@ -90,19 +95,35 @@ class Turn:
         await self._end(ending, error)
 
     def append(self, events: Batch) -> None:
-        """Takes what the provider says; its usage is held back, for it is told when it is recorded."""
+        """Takes what a provider says; its usage is held back, for it is told when it is recorded."""
         if self.record.first_token_at is None and any(isinstance(event, TOKENS) for event in events):
             self.record.first_token_at = time.time()
-        for event in events:
-            if type(event) is Used:
-                self._used = event
         if said := [event for event in events if type(event) is not Used]:
             self.log.append(said)
+        for event in events:
+            kind = type(event)
+            if kind is Used or kind is Chosen or kind is Switched:
+                self._notice(event)
+
+    def _notice(self, event: Event) -> None:
+        """What matters to the record, or to whoever asks who answers."""
+        match event:
+            case Used():
+                self._counted[-1] = event
+            case Chosen():
+                self._chosen = event
+            case Switched():
+                note(self.record, self.log.events, self._counted)
+                self._books.note(self.record)
+                self._counted.append(None)
+            case _:
+                pass
 
     def stop(self, ending: Ending = "stopped") -> None:
         """Ends the turn early; once it has ended, or was stopped, this does nothing."""
         if self._stopped is None:
             self._stopped = ending
+            self._limiter.free(self.record)
             if self._speaking:
                 self._speaking.cancel()
 
@@ -119,9 +140,8 @@ class Turn:
 
     def answerer(self) -> tuple[str | None, str | None]:
         """The provider and the model that answer, by name, as far as they are known."""
-        for event in self.log.events[:3]:
-            if isinstance(event, Chosen):
-                return event.provider.name, event.provider.model
+        if self._chosen:
+            return self._chosen.provider.name, self._chosen.provider.model
         return self.record.provider_asked, self.record.model_asked
 
     @contextmanager
@@ -195,7 +215,9 @@ class Turn:
             if self._grace:
                 self._grace.cancel()
             self.record.ended_at = time.time()
-            used = settle(self.record, self.log.events, self._used, ending, error)
+            used = settle(self.record, self.log.events, self._counted, ending, error)
+            await price(self.record, self._books.prices)
+            self._limiter.settle(self.record)
             words = [] if _has_finished(self.log.events, error) else [_last_words(ending, error)]
             count = [used] if error is None else []
             self.closed = self._books.close(self.record, self.entry(), [*self.log.events, *words, *count])

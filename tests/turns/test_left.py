@@ -11,6 +11,7 @@ from service.events import Begun, Content, Event, Finish, Finished, Used
 from service.stores.database import Database
 from service.stores.journal import Entry, Journal
 from service.stores.ledger import Ledger, Record
+from service.stores.prices import Prices
 from service.stores.schema import journal
 from service.turns.past import end_unfinished
 from tests.stores.opened import opened
@@ -44,7 +45,7 @@ async def told(database: Database, id: str) -> list[Event]:
 )
 async def test_it_has_a_first_word_and_a_last_one(database: Database, events: list[Event]) -> None:
     await left(database, "t", *events)
-    await end_unfinished(Journal(database), Ledger(database))
+    await end_unfinished(Journal(database), Ledger(database), Prices([], []))
     said = await told(database, "t")
     assert said[0] == Begun("t")
     assert [type(event) for event in said[-2:]] == [Finished, Used]
@@ -55,9 +56,9 @@ async def test_it_has_a_first_word_and_a_last_one(database: Database, events: li
 
 async def test_a_second_start_changes_nothing(database: Database) -> None:
     await left(database, "t", Begun("t"), Content("Hel"))
-    await end_unfinished(Journal(database), Ledger(database))
+    await end_unfinished(Journal(database), Ledger(database), Prices([], []))
     first = await Journal(database).find("t")
-    await end_unfinished(Journal(database), Ledger(database))
+    await end_unfinished(Journal(database), Ledger(database), Prices([], []))
     assert await Journal(database).find("t") == first
 
 
@@ -68,7 +69,7 @@ async def test_many_turns_are_ended_together(database: Database) -> None:
         Journal(database).append(f"t{number}", 0, [Begun(f"t{number}")])
     await until(lambda: not database.waiting)
     before = database.commits
-    await end_unfinished(Journal(database), Ledger(database))
+    await end_unfinished(Journal(database), Ledger(database), Prices([], []))
     assert database.commits - before < 20, "the start does not wait for each of them"
     await until(lambda: not database.waiting)
     pieces = await database.read(select(func.count().label("number")).select_from(journal))

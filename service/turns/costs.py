@@ -1,0 +1,58 @@
+"""What a settled record costs: the sum of its legs, each by the prices of its provider."""
+
+from collections.abc import Sequence
+
+import msgspec
+from msgspec.structs import replace
+
+from service.stores.ledger import Record
+from service.stores.prices import NO_PRICE, Cost, Prices, Tokens
+from service.turns.settlement import Leg, parts
+
+NOTHING = Cost(0, None)
+
+
+async def price(record: Record, prices: Prices) -> None:
+    """Fills in the cost, of its legs as well. It waits for nothing but the table of prices, once."""
+    if not record.attempts and record.ending != "interrupted":  # nobody was asked
+        cost = NOTHING
+    elif record.usage_source is None and record.error is None:  # a picture: nobody has counted it
+        cost = await _uncounted(record, prices)
+    else:
+        legs = [await _priced(leg, prices, record.opened_at) for leg in parts(record)]
+        if record.legs:
+            record.legs = msgspec.json.encode(legs).decode()
+        cost = total(legs)
+    record.cost, record.price = cost.amount, cost.price
+
+
+def total(legs: Sequence[Leg]) -> Cost:
+    """Of all legs together: none where one has no price. Who used nothing needs none."""
+    used = [leg for leg in legs if not leg.idle]
+    if any(leg.cost is None for leg in used):
+        return NO_PRICE
+    by = dict.fromkeys(leg.price for leg in used if leg.price)
+    return Cost(sum(leg.cost or 0 for leg in used), " + ".join(by) or None)
+
+
+async def _priced(leg: Leg, prices: Prices, at: float) -> Leg:
+    if leg.idle:
+        return replace(leg, cost=0, price=None)
+    tokens = Tokens(
+        leg.prompt_tokens,
+        leg.completion_tokens,
+        leg.cached_tokens or 0,
+        leg.cache_write_tokens or 0,
+        leg.reasoning_tokens or 0,
+    )
+    cost = await prices.of(leg.provider, _names(leg.model, leg.asked), tokens, at)
+    return replace(leg, cost=cost.amount, price=cost.price)
+
+
+async def _uncounted(record: Record, prices: Prices) -> Cost:
+    names = _names(record.model, record.model_asked)
+    return await prices.of(record.provider or "", names, None, record.opened_at)
+
+
+def _names(*models: str | None) -> list[str]:
+    return [model for model in models if model]

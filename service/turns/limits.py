@@ -1,0 +1,216 @@
+"""Limits: of requests and tokens a minute, of turns at once, of what a day and a month may cost.
+
+They hold for each key, each user and the whole service. All are reserved together before anybody is asked:
+one that refuses takes nothing from the others. What was used takes the place of what was reserved when the
+turn ends. One that failed was a request nonetheless; of tokens and money it counts what was used.
+"""
+
+import asyncio
+import math
+import time
+from collections.abc import Callable, Sequence
+from datetime import date
+
+from msgspec import Struct
+
+from service.errors import LimitReached
+from service.messages import Ask, estimated_tokens
+from service.providers.quotas import Credits, Quota, Used
+from service.settings import Limits as Configured
+from service.stores.database import Database
+from service.stores.keys import EVERYTHING, Budget, Grant, Keys, Limits
+from service.stores.ledger import Record
+from service.stores.prices import NANO, Prices, Tokens
+from service.stores.spending import Whose, spent
+from service.telemetry import Metrics
+from service.turns.accounts import Account, Hold, Kind, Left, Need
+from service.turns.windows import Purse
+
+ANSWER_TOKENS = 1_000
+"""What is reserved for an answer that was given no limit."""
+LONGEST = 2**31
+"""Tokens; what clients make up is priced nonetheless."""
+KINDS: tuple[Kind, ...] = ("requests", "tokens")
+IDLE_SECONDS = 600.0
+"""An account that was not used for so long is forgotten: what it has spent is in the ledger."""
+
+
+class Question(Struct, frozen=True):
+    """What limits are reserved for: tokens of prompt and answer, and who may answer, with which model."""
+
+    prompt: int
+    answer: int
+    targets: Sequence[tuple[str, str | None]]
+
+    @classmethod
+    def of(cls, ask: Ask, targets: Sequence[tuple[str, str | None]]) -> "Question":
+        asked = ask.generation
+        answer = asked.max_completion_tokens or asked.max_tokens or ANSWER_TOKENS
+        tokens = min(max(0, answer) * max(1, asked.n or 1), LONGEST)
+        return cls(estimated_tokens(ask.messages), tokens, targets)
+
+
+class Limiter:
+    """Reserves for records, by their ids, and settles them; all of it in memory, on the event loop."""
+
+    def __init__(
+        self,
+        service: Configured,
+        users: Configured,
+        keys: Keys,
+        prices: Prices,
+        database: Database,
+        metrics: Metrics,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._service, self._users, self._keys = _granted(service), _granted(users), keys
+        self._open = not (_is_limited(self._service) or _is_limited(self._users))
+        """Nobody is limited but by a key."""
+        self._prices, self._database, self._clock = prices, database, clock
+        self._rejections = metrics.rejections
+        self._accounts: dict[tuple[Whose, str | None], Account] = {}
+        self._held: dict[str, list[tuple[Account, Hold]]] = {}
+        self._reading = asyncio.Lock()
+        self._swept_at = clock()
+
+    def limits(self, record: Record) -> bool:
+        """Whether there is any limit for whoever asks."""
+        return bool(self._accounts_of(record))
+
+    async def reserve(self, record: Record, question: Question) -> None:
+        """Takes everything or nothing; `settle` or `give_back` must follow.
+
+        Raises `LimitReached`, `QuotaExceeded`, or `Unavailable` where nobody can look up what was spent.
+        Between what it decides and its return nothing is awaited.
+        """
+        accounts = self._accounts_of(record)
+        for account in accounts:
+            await self._open_purse(account)
+        cost = await self._cost(record, question) if any(account.purse for account in accounts) else 0
+        need, now, today = Need(question.prompt, question.answer, cost), self._clock(), date.today()
+        if refusals := [error for account in accounts for error in account.refusals(need, now, today)]:
+            raise self._rejected(refusals)
+        self._held[record.id] = [(account, account.take(need, now)) for account in accounts]
+
+    def free(self, record: Record) -> None:
+        """Its turn is being stopped: somebody else may run, however long its provider takes to notice."""
+        for account, hold in self._held.get(record.id, ()):
+            account.free(hold)
+
+    def settle(self, record: Record) -> None:
+        """Counts what was used, once; where nothing is reserved it does nothing."""
+        tokens = (record.prompt_tokens or 0) + (record.completion_tokens or 0)
+        for account, hold in self._held.pop(record.id, ()):
+            account.correct(hold, 1, tokens, record.cost or 0, self._clock())
+
+    def give_back(self, record: Record) -> None:
+        """As if nobody had asked."""
+        for account, hold in self._held.pop(record.id, ()):
+            account.correct(hold, 0, 0, 0, self._clock())
+
+    def headers(self, record: Record) -> dict[str, str]:
+        """`x-ratelimit-…`: what is left of the narrowest limits. Source: OpenAI's guide, "Rate limits"."""
+        told: dict[str, str] = {}
+        if not (accounts := self._accounts_of(record)):
+            return told
+        for kind in KINDS:
+            if left := self._narrowest(accounts, kind):
+                told[f"x-ratelimit-limit-{kind}"] = str(left.limit)
+                told[f"x-ratelimit-remaining-{kind}"] = str(left.remaining)
+                told[f"x-ratelimit-reset-{kind}"] = duration(left.reset)
+        return told
+
+    async def quota(self, record: Record, *, operator: bool) -> Quota:
+        """What is left of the narrowest limit and budget; those of the whole service are the operator's."""
+        accounts = [
+            account for account in self._accounts_of(record) if operator or account.whose != "service"
+        ]
+        for account in accounts:
+            await self._open_purse(account)
+        minutes = [minute for kind in KINDS if (minute := self._narrowest(accounts, kind))]
+        used_percents = [100 - 100 * minute.remaining / minute.limit for minute in minutes]
+        budgets = [budget for account in accounts for budget in account.budgets(date.today())]
+        left = [Credits(max(0.0, budget - used / NANO), budget) for _, budget, used in budgets]
+        return Quota(
+            min(left, key=lambda budget: budget.remaining, default=None),
+            session_usage=Used(max(used_percents)) if used_percents else None,
+        )
+
+    def _accounts_of(self, record: Record) -> list[Account]:
+        if self._open and record.key is None:
+            return []
+        grants: tuple[tuple[Whose, str | None, Grant], ...] = (
+            ("key", record.key, self._keys.grant(record.key)),
+            ("user", record.user, self._users),
+            ("service", None, self._service),
+        )
+        return [self._account(whose, id, grant) for whose, id, grant in grants if _is_limited(grant)]
+
+    def _account(self, whose: Whose, id: str | None, grant: Grant) -> Account:
+        account = self._accounts.get((whose, id))
+        if account is None:
+            self._forget_idle()
+            account = self._accounts[whose, id] = Account(whose, id)
+        account.grant, account.used_at = grant, self._clock()
+        return account
+
+    def _forget_idle(self) -> None:
+        before = self._clock() - IDLE_SECONDS
+        if self._swept_at < before:
+            self._swept_at = self._clock()
+            for name, account in list(self._accounts.items()):
+                if not account.running and account.used_at < before:
+                    del self._accounts[name]
+
+    async def _open_purse(self, account: Account) -> None:
+        """Reads once what was spent before it had one."""
+        if account.has_budget and account.purse is None:
+            async with self._reading:
+                if account.purse is None:
+                    today = date.today()
+                    sums = await spent(self._database, account.whose, account.id, today)
+                    account.purse = Purse(today, sums.day, sums.month)
+
+    async def _cost(self, record: Record, question: Question) -> int | None:
+        """What the dearest of those who may answer takes; None where only nobody's price is known."""
+        tokens = Tokens(question.prompt, question.answer)
+        costs = [
+            (await self._prices.of(provider, [model] if model else [], tokens, record.opened_at)).amount
+            for provider, model in question.targets
+        ]
+        dearest = max((cost for cost in costs if cost), default=0)
+        return dearest or (None if None in costs else 0)
+
+    def _narrowest(self, accounts: Sequence[Account], kind: Kind) -> Left | None:
+        now = self._clock()
+        lefts = [left for account in accounts if (left := account.left(kind, now))]
+        return min(lefts, key=lambda left: left.remaining, default=None)
+
+    def _rejected(self, refusals: Sequence[LimitReached]) -> LimitReached:
+        """The one that lasts longest: whoever waits for it has waited for all."""
+        longest = max(
+            refusals, key=lambda error: math.inf if error.retry_after is None else error.retry_after
+        )
+        self._rejections.labels(longest.limit).inc()
+        return longest
+
+
+def duration(seconds: float) -> str:
+    """As OpenAI tells it: 250ms, 12s, 1m0s."""
+    if 0 < seconds < 1:
+        return f"{math.ceil(seconds * 1000)}ms"
+    minutes, rest = divmod(math.ceil(seconds), 60)
+    return f"{minutes}m{rest}s" if minutes else f"{rest}s"
+
+
+def _granted(limits: Configured) -> Grant:
+    return Grant(
+        limits=Limits(
+            limits.requests_per_minute or None, limits.tokens_per_minute or None, limits.turns_at_once or None
+        ),
+        budget=Budget(limits.budget_day or None, limits.budget_month or None),
+    )
+
+
+def _is_limited(grant: Grant) -> bool:
+    return grant.limits != EVERYTHING.limits or grant.budget != EVERYTHING.budget
