@@ -1,28 +1,41 @@
-"""The command: `python -m service` runs the service, `python -m service check` says what it would run."""
+"""The command: `python -m service` runs the service; `check`, `keys` and `ledger` are for its operator."""
 
 import argparse
 import sys
 
-from service.settings import SettingsError, describe
+from service import bookkeeping, commands, persons
+from service.errors import ServiceError
+from service.settings import Settings, SettingsError, describe
 from service.sources import load
 
 
 def main() -> int:
     """Returns the exit status; what an operator can mend is told in a sentence, without a trace."""
     parser = argparse.ArgumentParser(prog="python -m service", description=__doc__)
-    parser.add_argument("command", nargs="?", choices=["run", "check"], default="run")
-    command = parser.parse_args().command
+    parser.set_defaults(do=run)
+    subparsers = parser.add_subparsers(title="commands", metavar="COMMAND")
+    subparsers.add_parser("run", help="run the service (the default)")
+    subparsers.add_parser("check", help="print the settings, and where they stand").set_defaults(do=check)
+    commands.add_keys(subparsers)
+    bookkeeping.add_ledger(subparsers)
+    persons.add_persons(subparsers)
+    arguments = parser.parse_args()
     try:
-        settings = load()
-        if command == "check":
-            print(describe(settings))
-            return 0
-        from service.server import run  # the framework is only needed to run
-
-        return run(settings)
-    except SettingsError as error:
+        return int(arguments.do(load(), arguments))
+    except (SettingsError, ServiceError) as error:
         print(f"causerie: {error}", file=sys.stderr)
         return 1
+
+
+def run(settings: Settings, _: argparse.Namespace) -> int:
+    from service.server import run as serve  # the framework is only needed to run
+
+    return serve(settings)
+
+
+def check(settings: Settings, _: argparse.Namespace) -> int:
+    print(describe(settings))
+    return 0
 
 
 if __name__ == "__main__":

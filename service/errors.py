@@ -6,12 +6,17 @@ ServiceError
 │   ├── TooLarge          413  request_too_large
 │   ├── UnsupportedMedia  415  unsupported_media_type
 │   └── KeyReused         422  idempotency_key_reused
+├── Unauthenticated       401  authentication_error, invalid_api_key
 ├── Forbidden             403  permission_error
+│   └── ModelNotAllowed   403  model_not_allowed: the key is not for this model or provider
 ├── NotFound              404  not_found_error
 │   ├── ProviderNotFound  404  provider_not_found
 │   └── ModelNotFound     404  model_not_found
 ├── MethodNotAllowed      405  method_not_allowed
 ├── RequestTimeout        408  request_timeout
+├── Unsupported           501  unsupported: nothing here, or nobody upstream, does this
+├── LimitReached          429  rate_limit_exceeded: what whoever asks may use here, for now
+│   └── QuotaExceeded     429  insufficient_quota: what he may spend
 ├── Unavailable           503  the service cannot do it now
 ├── StorageFull           507  what must be recorded cannot be
 └── ProviderError         502  somebody upstream failed
@@ -31,6 +36,12 @@ class ServiceError(Exception):
     status = 500
     type = "server_error"
     code = "internal_error"
+    elsewhere = True
+    """Another provider may do better with the same question."""
+    outage = False
+    """The provider is in trouble, whatever it is asked: its circuit counts this."""
+    retry_after: float | None = None
+    """In seconds, where a provider said when to come back."""
 
     def __init__(self, message: str, param: str | None = None) -> None:
         super().__init__(message)
@@ -52,12 +63,14 @@ class ServiceError(Exception):
 
 class BadRequest(ServiceError):
     status, type, code = 400, "invalid_request_error", "invalid_request"
+    elsewhere = False
 
 
 class ContextTooLong(BadRequest):
     """The prompt and the model's limit are both named, in tokens."""
 
     code = "context_length_exceeded"
+    elsewhere = True
 
     def __init__(self, prompt_tokens: int, limit: int) -> None:
         super().__init__(
@@ -69,6 +82,7 @@ class ContextTooLong(BadRequest):
 
 class TooLarge(BadRequest):
     status, code = 413, "request_too_large"
+    elsewhere = True
 
 
 class UnsupportedMedia(BadRequest):
@@ -85,8 +99,33 @@ class KeyReused(BadRequest):
         )
 
 
+class Unauthenticated(ServiceError):
+    """Says the same of every key, whatever is wrong with it."""
+
+    status, type, code = 401, "authentication_error", "invalid_api_key"
+    elsewhere = False
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This needs a key that is valid here. Send it as Authorization: Bearer KEY, or log in;"
+            " the operator can make one."
+        )
+
+
 class Forbidden(ServiceError):
     status, type, code = 403, "permission_error", "forbidden"
+    elsewhere = False
+
+
+class ModelNotAllowed(Forbidden):
+    code = "model_not_allowed"
+
+    def __init__(self, model: str | None, provider: str) -> None:
+        super().__init__(
+            f"Your key is not for {model or 'the models'} of {provider}. Choose one that"
+            " GET /backend-api/v2/models lists, or ask the operator for another key.",
+            "model",
+        )
 
 
 class NotFound(ServiceError):
@@ -120,6 +159,29 @@ class RequestTimeout(ServiceError):
     status, type, code = 408, "invalid_request_error", "request_timeout"
 
 
+class Unsupported(ServiceError):
+    status, type, code = 501, "invalid_request_error", "unsupported"
+
+
+class LimitReached(ServiceError):
+    """A limit of ours, not of a provider's; `limit` is its name.
+
+    `retry_after` is in seconds, None where waiting is in vain.
+    """
+
+    status, type, code = 429, "rate_limit_error", "rate_limit_exceeded"
+    elsewhere = False
+    limit = ""
+
+    def __init__(self, limit: str, message: str, retry_after: float | None) -> None:
+        super().__init__(message)
+        self.limit, self.retry_after = limit, retry_after
+
+
+class QuotaExceeded(LimitReached):
+    type, code = "insufficient_quota", "insufficient_quota"
+
+
 class Unavailable(ServiceError):
     status, code = 503, "unavailable"
 
@@ -130,16 +192,19 @@ class StorageFull(ServiceError):
 
 class ProviderError(ServiceError):
     status, type, code = 502, "server_error", "upstream_error"
+    outage = True
 
 
 class ProviderAuth(ProviderError):
     code = "provider_auth"
+    outage = False
 
 
 class RateLimited(ProviderError):
     """`retry_after` is in seconds, None where the provider did not say."""
 
     status, type, code = 429, "rate_limit_error", "rate_limit_exceeded"
+    outage = False
 
     def __init__(self, message: str, retry_after: float | None = None) -> None:
         super().__init__(message)
@@ -155,8 +220,7 @@ def named(name: str, message: str, retry_after: float | None = None) -> ServiceE
     kind = next((kind for kind in _kinds(ServiceError) if kind.__name__ == name), ServiceError)
     error = kind.__new__(kind)
     ServiceError.__init__(error, message)
-    if isinstance(error, RateLimited):
-        error.retry_after = retry_after
+    error.retry_after = retry_after
     return error
 
 

@@ -32,7 +32,6 @@ FAREWELL = 0.5
 def run(settings: Settings) -> int:
     """Runs until SIGTERM or SIGINT; raises `SettingsError` for what the operator must change first."""
     supervisor = Supervisor(os.environ)
-    _refuse_open(_hosts(settings, supervisor.sockets), settings.server.open_to_network)
     _assert_extensions()
     _take_files()
     set_up_logs(settings.log.level, settings.log.format)
@@ -49,6 +48,8 @@ async def serve(settings: Settings, supervisor: Supervisor) -> None:
     runner = runner_of(settings)
     try:
         await runner.setup()
+        if not (settings.server.open_to_network or runner.app[CONTEXT].needs_key):
+            _refuse_open(_hosts(settings, supervisor.sockets))
         await listen(runner, settings, supervisor.sockets)
         context, place = runner.app[CONTEXT], _place(runner.addresses[0])
         context.tasks.start(_announce(context, place), "announcement")
@@ -194,13 +195,14 @@ def _hosts(settings: Settings, given: Sequence[socket.socket]) -> list[str]:
     return [] if settings.socket else [settings.host]
 
 
-def _refuse_open(hosts: list[str], meant: bool) -> None:
+def _refuse_open(hosts: list[str]) -> None:
     """Without keys whoever reaches the port is obeyed: it is the loopback's, unless the operator insists."""
     for host in hosts:
-        if not meant and not _is_loopback(host):
+        if not _is_loopback(host):
             raise SettingsError(
                 f"{host} is not a loopback address, and everybody who reaches it could use the service."
-                " Set server.open_to_network = true (CAUSERIE_SERVER_OPEN_TO_NETWORK=true) if that is meant."
+                " Create a key first (python -m service keys create --user NAME --admin), or set"
+                " server.open_to_network = true (CAUSERIE_SERVER_OPEN_TO_NETWORK=true) if that is meant."
             )
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
-from msgspec.structs import fields, replace
+from msgspec.structs import asdict, fields, replace
 
 DAY = 86_400.0
 
@@ -61,6 +61,18 @@ Url = Annotated[
         extra=UNPRINTED,
     ),
 ]
+OptionalUrl = Annotated[
+    str,
+    Meta(
+        pattern=r"\A(https?://[^\s/?#@]+(/[^\s?#@]*)?)?\Z",
+        description="empty, or an http or https address without user, password or query",
+        extra=UNPRINTED,
+    ),
+]
+Claim = Annotated[
+    str,
+    Meta(pattern=r"\A(\S+:[^\s:]+)?\Z", description='empty, or a claim and a value, such as "roles:admin"'),
+]
 Models = Annotated[tuple[Text, ...], Meta(description="a list of model names")]
 KeyName = Annotated[
     str,
@@ -77,8 +89,23 @@ Headers = Annotated[
 Kind = Annotated[
     Literal["openai", "anthropic", "ollama"], Meta(description='"openai", "anthropic" or "ollama"')
 ]
+Account = Annotated[
+    Literal["", "openrouter", "deepseek"], Meta(description='"openrouter", "deepseek" or left out')
+]
 Renamed = Annotated[dict[Text, Text], Meta(description="a table of our model names and the provider's")]
 Options = Annotated[dict[str, Any], Meta(description="a table of parameters and their values")]
+Sizes = Annotated[
+    tuple[Annotated[str, Meta(pattern=r"\A[1-9]\d{0,4}x[1-9]\d{0,4}\Z")], ...],
+    Meta(description='a list of sizes in pixels, such as ["1024x1024"]'),
+]
+Model = Annotated[str, Meta(pattern=rf"\A\S({LINE}*\S)?\Z", description="the name of a model")]
+Weight = Annotated[
+    Annotated[float, Meta(gt=0, le=1_000_000)] | None,
+    Meta(description="a number above 0 and at most 1000000"),
+]
+Dollars = Annotated[float, Meta(ge=0, le=1_000_000)]
+Budget = Annotated[float, Meta(ge=0, le=1e12, description="a number of US dollars, 0 (no limit) or more")]
+Limit = Annotated[int, Meta(ge=0, le=2**53, description="an integer, 0 (no limit) or more")]
 RowCount = Annotated[Annotated[int, Meta(gt=0)] | None, Meta(description="an integer above 0")]
 RowSeconds = Annotated[
     Annotated[float, Meta(gt=0, le=DAY)] | None,
@@ -142,6 +169,23 @@ class Clients(Section, frozen=True):
     upstream_hosts: Hosts
 
 
+class Keys(Section, frozen=True):
+    session: Seconds
+    jwt_issuer: OptionalUrl
+    jwt_audience: Text
+    jwt_admin_claim: Claim
+
+
+class Limits(Section, frozen=True):
+    """0 is no limit; budgets are in US dollars."""
+
+    requests_per_minute: Limit
+    tokens_per_minute: Limit
+    turns_at_once: Limit
+    budget_day: Budget
+    budget_month: Budget
+
+
 class Database(Section, frozen=True):
     """The url may hold a password: it is not shown."""
 
@@ -155,6 +199,10 @@ class Database(Section, frozen=True):
         )
 
 
+class Ledger(Section, frozen=True):
+    keep: CountOrZero
+
+
 class Scripted(Section, frozen=True):
     enabled: Switch
 
@@ -164,11 +212,29 @@ class Log(Section, frozen=True):
     format: Format
 
 
+class Price(Section, frozen=True):
+    """What a model takes, in US dollars for a million tokens; what is None, as much as for the prompt."""
+
+    prompt: Dollars
+    completion: Dollars
+    cached: Dollars | None = None
+    cache_write: Dollars | None = None
+
+
+Prices = Annotated[
+    dict[Text, Price],
+    Meta(description='a table of models, or "*", such as { small = { prompt = 0.15, completion = 0.6 } }'),
+]
+
+
 class ProviderRow(Section, frozen=True):
     """An upstream; an OpenAI-compatible one gets requests at `url` + /chat/completions and + /models.
 
     `key` names a variable; the headers' texts may be secrets and are not shown. `renamed` has the provider's
-    names of models by ours; `options` are sent where the client is silent. What is None is as in [upstream].
+    names of models by ours; `options` are sent where the client is silent, parameters that it `refuses`
+    never, `web_search` where the client wants the provider to search, to the models that match
+    `search_models` (none: to all). `prices` are by the names of models, "*" is any. What is None is as in
+    [upstream].
     """
 
     name: Name
@@ -180,11 +246,17 @@ class ProviderRow(Section, frozen=True):
     headers: Headers = {}
     default_model: Text = ""
     kind: Kind = "openai"
+    quota: Account = ""
     renamed: Renamed = {}
     proxy: Switch = True
     connections: RowCount = None
     options: Options = {}
+    refuses: Models = ()
+    web_search: Options = {}
+    search_models: Models = ()
     image_models: Models = ()
+    image_sizes: Sizes = ()
+    prices: Prices = {}
     connect_timeout: RowSeconds = None
     first_token_timeout: RowSeconds = None
     idle_timeout: RowSeconds = None
@@ -193,8 +265,31 @@ class ProviderRow(Section, frozen=True):
         return f"ProviderRow(name={self.name!r}, url={self.url!r}, key={self.key!r})"
 
 
+class Target(Section, frozen=True):
+    """Whom an alias means, with which model; without a model with the provider's own choice."""
+
+    provider: Name
+    model: Text = ""
+    weight: Weight = None
+
+
+class Alias(Section, frozen=True):
+    """A model's name that stands for several, in their order; those with weights are drawn from.
+
+    `continuation`: another one may go on where one has broken off, whatever the client says.
+    """
+
+    name: Model
+    targets: tuple[Target, ...]
+    continuation: Switch = False
+
+
+SECRET = "CAUSERIE_SECRET"
+"""The variable with our own secret; the state directory has one otherwise."""
+
+
 class Secrets:
-    """The keys of providers by the name of their variable; neither printed nor encoded."""
+    """The keys of providers, and our own secret, by their variables' names; neither printed nor encoded."""
 
     __slots__ = ("_values",)
 
@@ -212,7 +307,7 @@ class Secrets:
 
 
 class Written(Section, frozen=True):
-    """What can be written in a file or a variable; beside it a file has [[providers]]."""
+    """What can be written in a file or a variable; beside it a file has [[providers]] and [[aliases]]."""
 
     host: Host
     port: Port
@@ -225,7 +320,11 @@ class Written(Section, frozen=True):
     upstream: Upstream
     routing: Routing
     clients: Clients
+    keys: Keys
+    limits: Limits
+    user_limits: Limits
     database: Database
+    ledger: Ledger
     scripted: Scripted
     log: Log
 
@@ -234,7 +333,8 @@ class Settings(Written, frozen=True):
     """The whole tree. `origins` says where a value that overrides a default stands, by its dotted name."""
 
     providers: tuple[ProviderRow, ...]
-    keys: Secrets
+    aliases: tuple[Alias, ...]
+    secrets: Secrets
     origins: Mapping[str, str]
 
     @property
@@ -242,9 +342,14 @@ class Settings(Written, frozen=True):
         """The state directory, absolute; it may not exist yet."""
         return Path(self.state_dir)
 
+    @property
+    def database_url(self) -> str:
+        """Where the database is; by default in the state directory."""
+        return self.database.url or f"sqlite:///{self.state}/causerie.db"
+
     def key(self, row: ProviderRow) -> str | None:
         """The row's secret; None where it names none, or its variable is not set."""
-        return self.keys.get(row.key)
+        return self.secrets.get(row.key)
 
     def upstream_of(self, row: ProviderRow) -> Upstream:
         """[upstream] with the row's own timeouts in place."""
@@ -259,7 +364,8 @@ class Settings(Written, frozen=True):
 def describe(settings: Settings) -> str:
     """What would run, as TOML without secrets; a comment says where a value stands that is no default."""
     rows = (_row(row, settings) for row in settings.providers)
-    return "\n".join([*_lines(settings, settings.origins), *rows])
+    aliases = (_alias(alias, settings.origins) for alias in settings.aliases)
+    return "\n".join([*_lines(settings, settings.origins), *rows, *aliases])
 
 
 def _lines(section: Section, origins: Mapping[str, str], above: str = "") -> Iterator[str]:
@@ -287,14 +393,32 @@ def _row(row: ProviderRow, settings: Settings) -> str:
     return "\n".join(["\n[[providers]]", *lines])
 
 
+def _alias(alias: Alias, origins: Mapping[str, str]) -> str:
+    """An alias' table; a target without what it leaves out."""
+    targets = [
+        {name: value for name, value in asdict(target).items() if value not in {None, ""}}
+        for target in alias.targets
+    ]
+    lines = [
+        _line("name", alias.name, origins.get(f"aliases.{alias.name}")),
+        _line("targets", targets, None),
+        *([_line("continuation", True, None)] if alias.continuation else []),
+    ]
+    return "\n".join(["\n[[aliases]]", *lines])
+
+
 def _line(name: str, value: Any, note: str | None) -> str:
     return f"{name} = {_toml(value)}" + (f"  # {note}" if note else "")
 
 
 def _toml(value: Any) -> str:
-    """JSON is TOML for texts, numbers and lists of them; a table needs its equal signs."""
+    """JSON is TOML for texts and numbers; a table needs its equal signs, also in a list."""
+    if isinstance(value, Section):
+        value = {name: inner for name, inner in asdict(value).items() if inner is not None}
     if isinstance(value, dict):
         return "{ " + ", ".join(f"{_toml(name)} = {_toml(text)}" for name, text in value.items()) + " }"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(_toml, value)) + "]"
     return json.dumps(value, ensure_ascii=False)
 
 

@@ -5,10 +5,8 @@ the environment, the credentials directory ($CREDENTIALS_DIRECTORY, as systemd p
 import difflib
 import json
 import os
-import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Set
-from functools import cached_property
 from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple, get_args, get_origin
@@ -17,14 +15,27 @@ from urllib.parse import urlsplit
 from msgspec import ValidationError, convert
 from msgspec.structs import fields, replace
 
-from service.settings import ProviderRow, Secrets, Section, Settings, SettingsError, Written
+from service.settings import (
+    SECRET,
+    Alias,
+    ProviderRow,
+    Secrets,
+    Section,
+    Settings,
+    SettingsError,
+    Target,
+    Written,
+)
+from service.toml import File, Keys, read
 
 SHIPPED = Path(__file__).parent.parent / "config"
 PREFIX = "CAUSERIE_"
 CONFIG = f"{PREFIX}CONFIG"
-BUILT_IN = ("AnyProvider", "Embedded", "Scripted")
-
-Keys = tuple[str | int, ...]
+SHORTEST = 32
+"""Characters of a secret that nobody guesses."""
+TARGETS = {"Embedded", "Scripted"}
+CUSTOM = "Custom"
+BUILT_IN = {"AnyProvider", CUSTOM} | TARGETS
 
 
 class Leaf(NamedTuple):
@@ -43,15 +54,21 @@ def load(environment: Mapping[str, str] = os.environ) -> Settings:
     own_rows = {row.name: row for row in chain(*map(_rows, own))}
     shipped = {row.name: row for row in _rows(read(SHIPPED / "providers.toml"))}
     rows = own_rows | {name: row for name, row in shipped.items() if name not in own_rows}
-    keys = {row.value.key for row in rows.values()} - {""}
+    names = {row.value.name for row in rows.values()} | TARGETS
+    aliases = {alias.name: alias for file in own for alias in _aliases(file, names)}
+    keys = {SECRET, *(row.value.key for row in rows.values())} - {""}
     given = {leaf.name: leaf for leaf in chain(*map(_leaves, own), _assigned(variables, {CONFIG, *keys}))}
     leaves = {leaf.name: leaf for leaf in _leaves(read(SHIPPED / "default.toml"))} | given
     leaves["state_dir"] = _state_dir(leaves["state_dir"], variables)
+    issuer = leaves["keys.jwt_issuer"]
+    if issuer.value and not leaves["keys.jwt_audience"].value:
+        raise SettingsError(f"{issuer.where}: keys.jwt_issuer needs keys.jwt_audience beside it.")
     whole = {
         **_tree(leaves),
         "providers": [row.value for row in rows.values()],
-        "keys": Secrets({name: key for name in keys if (key := _secret(name, variables))}),
-        "origins": {name: leaf.where for name, leaf in (given | own_rows).items()},
+        "aliases": [alias.value for alias in aliases.values()],
+        "secrets": Secrets({name: key for name in keys if (key := _secret(name, variables))}),
+        "origins": {name: leaf.where for name, leaf in (given | own_rows | aliases).items()},
     }
     return convert(whole, Settings)
 
@@ -74,14 +91,16 @@ def _types(kind: type[Section], above: str = "") -> dict[str, Any]:
 
 LEAVES = _types(Written)
 ROW_LEAVES = _types(ProviderRow, "providers.")
+ALIAS_LEAVES = _types(Alias, "aliases.")
+TARGET_LEAVES = _types(Target, "aliases.targets.")
 TABLES = {name.split(".")[0] for name in LEAVES if "." in name}
 
 
-def _leaves(file: "File") -> Iterator[Leaf]:
-    """What a file says, checked, its [[providers]] apart."""
+def _leaves(file: File) -> Iterator[Leaf]:
+    """What a file says, checked, its [[providers]] and [[aliases]] apart."""
     for name, value in file.content.items():
         where = file.where((name,))
-        if name == "providers":
+        if name in {"providers", "aliases"}:
             continue
         if name not in TABLES:
             yield _leaf(name, value, where, LEAVES)
@@ -98,34 +117,93 @@ def _leaf(name: str, value: Any, where: str, types: Mapping[str, Any]) -> Leaf:
     return Leaf(name, _checked(value, types[name], name, where), where)
 
 
-def _rows(file: "File") -> Iterator[Leaf]:
+def _rows(file: File) -> Iterator[Leaf]:
     """The rows of a file's [[providers]], in their order."""
-    tables = file.content.get("providers", [])
-    if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
-        where = file.where(("providers",))
-        raise SettingsError(f"{where}: providers must be tables, each written as [[providers]].")
     taken = set(BUILT_IN)
-    for index, table in enumerate(tables):
+    for index, table in enumerate(_tables(file, file.content, ("providers",))):
         place: Keys = ("providers", index)
-        row = _row(table, {key: file.where((*place, key)) for key in table}, file.where(place))
+        row = _row(file, table, place)
         if row.name in taken:
-            raise SettingsError(
-                f"{file.where((*place, 'name'))}: the name {row.name} is taken, choose another."
-            )
+            raise _taken(file, place, row.name)
         taken.add(row.name)
         yield Leaf(f"providers.{row.name}", row, file.where(place))
 
 
-def _row(table: Mapping[str, Any], places: Mapping[str, str], where: str) -> ProviderRow:
-    leaves = {key: _leaf(f"providers.{key}", value, places[key], ROW_LEAVES) for key, value in table.items()}
-    if missing := {"name", "url"} - leaves.keys():
+def _row(file: File, table: Mapping[str, Any], place: Keys) -> ProviderRow:
+    said, where = _said(file, table, place, ROW_LEAVES), file.where(place)
+    if missing := {"name", "url"} - said.keys():
         raise SettingsError(f"{where}: this provider has no {min(missing)}; give it one.")
-    row = ProviderRow(**{key: leaf.value for key, leaf in leaves.items()})
+    row = ProviderRow(**said)
     if not row.key and not row.local:
         raise SettingsError(f"{where}: give this provider the name of its key's variable, or local = true.")
     if not _parsable(row.url):
-        raise SettingsError(f"{places['url']}: providers.url is no address; check its host and port.")
+        where = file.where((*place, "url"))
+        raise SettingsError(f"{where}: providers.url is no address; check its host and port.")
     return replace(row, url=row.url.rstrip("/"))
+
+
+def _aliases(file: File, providers: Set[str]) -> Iterator[Leaf]:
+    """A file's [[aliases]], in their order; their targets are among these providers."""
+    taken = {"auto"}
+    for index, table in enumerate(_tables(file, file.content, ("aliases",))):
+        place: Keys = ("aliases", index)
+        alias = _alias(file, table, place, providers)
+        if alias.name in taken:
+            raise _taken(file, place, alias.name)
+        taken.add(alias.name)
+        yield Leaf(f"aliases.{alias.name}", alias, file.where(place))
+
+
+def _alias(file: File, table: Mapping[str, Any], place: Keys, providers: Set[str]) -> Alias:
+    below = (*place, "targets")
+    targets = [
+        _target(file, target, (*below, index), providers)
+        for index, target in enumerate(_tables(file, table, below))
+    ]
+    own = {key: value for key, value in table.items() if key != "targets"}
+    said = _said(file, own, place, ALIAS_LEAVES)
+    if not targets or "name" not in said:
+        missing = "name" if targets else "targets"
+        raise SettingsError(
+            f"{file.where(place)}: this alias has no {missing}; write it as config/default.toml does."
+        )
+    return Alias(targets=tuple(targets), **said)
+
+
+def _target(file: File, table: Mapping[str, Any], place: Keys, providers: Set[str]) -> Target:
+    said = _said(file, table, place, TARGET_LEAVES)
+    if "provider" not in said:
+        raise SettingsError(f"{file.where(place)}: this target has no provider; give it one.")
+    if said["provider"] not in providers:
+        where, known = file.where((*place, "provider")), ", ".join(sorted(providers))
+        raise SettingsError(f"{where}: there is no provider {said['provider']}, but there are {known}.")
+    return Target(**said)
+
+
+def _tables(file: File, table: Mapping[str, Any], place: Keys) -> list[dict[str, Any]]:
+    """What a table has under the last key of a place, which must be an array of tables."""
+    found = table.get(str(place[-1]), [])
+    if not isinstance(found, list) or not all(isinstance(inner, dict) for inner in found):
+        name = _dotted(place)
+        raise SettingsError(f"{file.where(place)}: {name} must be tables, each written as [[{name}]].")
+    return found
+
+
+def _said(file: File, table: Mapping[str, Any], place: Keys, types: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of a table in an array of tables, checked."""
+    name = _dotted(place)
+    return {
+        key: _leaf(f"{name}.{key}", value, file.where((*place, key)), types).value
+        for key, value in table.items()
+    }
+
+
+def _dotted(place: Keys) -> str:
+    return ".".join(key for key in place if isinstance(key, str))
+
+
+def _taken(file: File, place: Keys, name: str) -> SettingsError:
+    return SettingsError(f"{file.where((*place, 'name'))}: the name {name} is taken, choose another.")
 
 
 def _parsable(url: str) -> bool:
@@ -195,10 +273,12 @@ def _state_dir(written: Leaf, variables: "Variables") -> Leaf:
 
 
 def _secret(name: str, variables: "Variables") -> str | None:
-    """A provider's key; None where its variable is not set or empty."""
+    """A provider's key or our own; None where its variable is not set or empty."""
     key = (variables.get(name) or "").strip()
     if not (key.isascii() and key.isprintable()):
         raise SettingsError(f"{variables.where(name)} holds no key: it has characters that no key has.")
+    if name == SECRET and 0 < len(key) < SHORTEST:
+        raise SettingsError(f"{variables.where(name)} is too short: give it {SHORTEST} random characters.")
     return key or None
 
 
@@ -240,85 +320,3 @@ def _credentials(directory: Path) -> dict[str, Path]:
         return {path.name: path for path in directory.iterdir() if path.is_file()}
     except OSError as error:
         raise SettingsError(f"CREDENTIALS_DIRECTORY: {directory} cannot be read: {error.strerror}.") from None
-
-
-class File:
-    """A TOML file: its content, and where in it a key stands."""
-
-    def __init__(self, path: Path, text: str) -> None:
-        self.path, self.text = path, text
-        self.content = tomllib.loads(text)
-
-    @cached_property
-    def lines(self) -> dict[Keys, int]:
-        return lines(self.text)
-
-    def where(self, keys: Keys) -> str:
-        """`path:line` of a key, or of what is around it."""
-        while keys and keys not in self.lines:
-            keys = keys[:-1]
-        return f"{self.path}:{self.lines[keys]}" if keys else str(self.path)
-
-
-def read(path: Path, named_by: str = "") -> File:
-    """Raises SettingsError for a file that is missing, unreadable or not TOML."""
-    try:
-        text = path.read_text("utf-8-sig")
-        return File(path, text)
-    except OSError as error:
-        raise SettingsError(f"{named_by}{path} cannot be read: {error.strerror}.") from None
-    except tomllib.TOMLDecodeError as error:
-        found = re.search(r"at line (\d+)", str(error))
-        line = found[1] if found else text.rstrip().count("\n") + 1
-        raise SettingsError(f"{path}:{line}: {error}.") from None
-    except ValueError:
-        raise SettingsError(f"{path} is not UTF-8 text; save it as such.") from None
-
-
-def lines(text: str) -> dict[Keys, int]:
-    """The line on which each key of valid TOML begins, from 1; tables of an array count from 0.
-
-    tomllib gives no lines. But each statement of TOML is a document of its own, and an unfinished one
-    is none: so a statement is grown line by line until it parses, and says itself what it defines.
-    """
-    found: dict[Keys, int] = {}
-    latest: dict[Keys, int] = {}
-    table: Keys = ()
-    start, statement = 1, ""
-    for number, line in enumerate(text.split("\n"), 1):
-        statement += line + "\n"
-        try:
-            content = tomllib.loads(statement)
-        except tomllib.TOMLDecodeError:
-            continue
-        if statement.lstrip().startswith("["):
-            table = _opened(content, latest)
-            found.setdefault(table, start)
-        else:
-            for keys in _inner(content, table):
-                found.setdefault(keys, start)
-        start, statement = number + 1, ""
-    return found
-
-
-def _opened(header: dict[str, Any], latest: dict[Keys, int]) -> Keys:
-    """What `[a.b]` or `[[a.b]]` opens; the name of an array of tables means the latest of them."""
-    keys: Keys = ()
-    inner: Any = header
-    while inner:
-        ((name, inner),) = inner.items()
-        keys = (*keys, name)
-        if isinstance(inner, list):
-            latest[keys] = latest.get(keys, -1) + 1
-            inner = inner[0]
-        if keys in latest:
-            keys = (*keys, latest[keys])
-    return keys
-
-
-def _inner(value: Any, above: Keys) -> Iterator[Keys]:
-    """The keys of all that a value holds, however deep."""
-    if isinstance(value, dict | list):
-        for key, below in value.items() if isinstance(value, dict) else enumerate(value):
-            yield (*above, key)
-            yield from _inner(below, (*above, key))

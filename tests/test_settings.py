@@ -7,8 +7,18 @@ import msgspec
 import pytest
 from msgspec.structs import fields
 
-from service.settings import ProviderRow, Section, Settings, SettingsError, Written, describe
-from service.sources import lines, load, variable
+from service.settings import (
+    Alias,
+    ProviderRow,
+    Section,
+    Settings,
+    SettingsError,
+    Target,
+    Written,
+    describe,
+)
+from service.sources import load, variable
+from service.toml import lines
 
 CONFIG = Path(__file__).parent.parent / "config"
 CANARY = "sk-canary-0123456789"
@@ -88,7 +98,7 @@ def test_defaults_are_those_of_the_file() -> None:
 
 def test_every_shipped_provider_has_a_key_or_is_on_this_machine() -> None:
     rows = {row.name: row for row in load({}).providers}
-    assert len(rows) == 12
+    assert len(rows) == 13
     for row in rows.values():
         assert row.local == row.url.startswith("http://127.0.0.1:")
         assert bool(row.key) != row.local
@@ -216,7 +226,7 @@ LIST = "config/default.toml lists all settings."
         ("[host]\na = 1", '1: host must be an address or a host name, not {"a": 1}.'),
         ("prot = 1", "1: prot is not a setting. Did you mean port?"),
         ("zzz = 1", f"1: zzz is not a setting. {LIST}"),
-        ("keys = {}", f"1: keys is not a setting. {LIST}"),
+        ("xyzzy = {}", f"1: xyzzy is not a setting. {LIST}"),
         ("[sever]\nhosts = []", "1: sever is not a setting. Did you mean server?"),
         ("body_limit = 1", "1: body_limit is not a setting. Did you mean server.body_limit?"),
         ("[stream]\nheart_beat = 1", "2: stream.heart_beat is not a setting. Did you mean stream.heartbeat?"),
@@ -240,6 +250,7 @@ LIST = "config/default.toml lists all settings."
         (ROW + "idle_timeout = -1", f"5: providers.idle_timeout {SECONDS}, not -1."),
         (ROW + ROW, "6: the name A is taken, choose another."),
         (ROW.replace('"A"', '"Embedded"'), "2: the name Embedded is taken, choose another."),
+        (ROW.replace('"A"', '"Custom"'), "2: the name Custom is taken, choose another."),
         (ROW.replace('"A"', '"A b"'), f'2: {NAME}, not "A b".'),
         (ROW.replace('"A"', '"A/b"'), f'2: {NAME}, not "A/b".'),
         (ROW.replace("https:", "ftp:"), f"3: {URL}"),
@@ -257,6 +268,76 @@ def test_errors_of_a_file(load_file: Load, tmp_path: Path, text: str, message: s
         load_file(text)
     assert str(error.value).startswith(f"{tmp_path}/own.toml:")
     assert str(error.value).endswith(message)
+
+
+ALIAS = '[[aliases]]\nname = "fast"\n'
+TARGET = 'targets = [{ provider = "Groq", model = "llama" }]\n'
+TABLE = '[[aliases.targets]]\nprovider = "Groq"\n'
+WEIGHT = "aliases.targets.weight must be a number above 0 and at most 1000000"
+
+
+def test_aliases(load_file: Load, tmp_path: Path) -> None:
+    second = '[[aliases]]\nname = "or/large"\ncontinuation = true\n[[aliases.targets]]\nprovider = "A"\n'
+    settings = load_file(ROW + ALIAS + TARGET.replace('"llama"', '"llama", weight = 3') + second)
+    assert settings.aliases == (
+        Alias("fast", (Target("Groq", "llama", 3.0),)),
+        Alias("or/large", (Target("A"),), continuation=True),
+    )
+    assert settings.origins["aliases.or/large"] == f"{tmp_path}/own.toml:8"
+    assert f'name = "fast"  # {tmp_path}/own.toml:5\n' in describe(settings)
+    assert load_file(describe(settings), A_KEY="k").aliases == settings.aliases
+    assert load({}).aliases == ()
+
+
+def test_default_toml_shows_a_whole_alias(load_file: Load) -> None:
+    _, start, example = (CONFIG / "default.toml").read_text("utf-8").partition("# [[aliases]]")
+    text = (start + example.partition("\n\n")[0]).replace("\n# ", "\n").removeprefix("# ")
+    assert tomllib.loads(text)["aliases"][0].keys() == {field.name for field in fields(Alias)}
+    (alias,) = load_file(text).aliases
+    assert [target.provider for target in alias.targets] == ["Groq", "Together", "OpenAI"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("aliases = 1", "1: aliases must be tables, each written as [[aliases]]."),
+        (ALIAS, "1: this alias has no targets; write it as config/default.toml does."),
+        (ALIAS + "targets = []", "1: this alias has no targets; write it as config/default.toml does."),
+        ("[[aliases]]\n" + TARGET, "1: this alias has no name; write it as config/default.toml does."),
+        (
+            ALIAS + 'targets = ["Groq"]',
+            "3: aliases.targets must be tables, each written as [[aliases.targets]].",
+        ),
+        (ALIAS + 'targets = [{ model = "a" }]', "3: this target has no provider; give it one."),
+        (
+            ALIAS + TABLE + "wait = 1",
+            "5: aliases.targets.wait is not a setting. Did you mean aliases.targets.weight?",
+        ),
+        (ALIAS + TABLE + "weight = 0", f"5: {WEIGHT}, not 0."),
+        (ALIAS + TABLE + "weight = nan", f"5: {WEIGHT}, not NaN."),
+        (
+            ALIAS + TARGET + "continue = 1",
+            "4: aliases.continue is not a setting. Did you mean aliases.continuation?",
+        ),
+        (ALIAS + TARGET + ALIAS + TARGET, "5: the name fast is taken, choose another."),
+        (ALIAS.replace("fast", "auto") + TARGET, "2: the name auto is taken, choose another."),
+        (ALIAS.replace("fast", "") + TARGET, '2: aliases.name must be the name of a model, not "".'),
+        (ALIAS.replace("fast", " x") + TARGET, '2: aliases.name must be the name of a model, not " x".'),
+    ],
+)
+def test_errors_of_an_alias(load_file: Load, tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(SettingsError) as error:
+        load_file(text)
+    assert str(error.value) == f"{tmp_path}/own.toml:{message}"
+
+
+@pytest.mark.parametrize("name", ["Grok", "AnyProvider", "groq", "fast"])
+def test_an_alias_of_nobody(load_file: Load, tmp_path: Path, name: str) -> None:
+    with pytest.raises(SettingsError) as error:
+        load_file(ALIAS + TABLE + 'model = "a"\n' + TABLE.replace("Groq", name))
+    start = f"{tmp_path}/own.toml:7: there is no provider {name}, but there are "
+    assert str(error.value).startswith(start)
+    assert "Groq" in str(error.value).removeprefix(start)
 
 
 @pytest.mark.parametrize(
@@ -394,7 +475,7 @@ def test_describe_is_toml_that_says_what_holds(load_file: Load, tmp_path: Path) 
     assert f'name = "A"  # {tmp_path}/own.toml:1\n' in text
     assert 'key = "A_KEY"  # set\n' in text
     assert 'key = "OPENAI_API_KEY"  # not set\n' in text
-    assert len(told["providers"]) == 13
+    assert len(told["providers"]) == 14
 
 
 def test_what_is_described_can_be_loaded_again(load_file: Load) -> None:
@@ -409,6 +490,7 @@ def test_secrets_are_never_shown(load_file: Load) -> None:
         ROW + f'headers = {{ Authorization = "{CANARY}" }}\n',
         A_KEY=CANARY,
         OPENAI_API_KEY=CANARY,
+        CAUSERIE_SECRET=2 * CANARY,
         CAUSERIE_DATABASE_URL=f"postgresql://ada:{CANARY}@db.example/chat?password={CANARY}",
     )
     assert settings.key(settings.providers[0]) == CANARY
@@ -417,7 +499,7 @@ def test_secrets_are_never_shown(load_file: Load) -> None:
         describe(settings),
         repr(settings),
         str(settings),
-        repr(settings.keys),
+        repr(settings.secrets),
         repr(settings.database),
     ):
         assert CANARY not in shown

@@ -14,8 +14,15 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 from msgspec import Struct
 
-from service.context import CONTEXT, REQUEST_ID, STARTED
-from service.errors import MethodNotAllowed, NotFound, RateLimited, ServiceError
+from service.context import CONTEXT, RECORD, REQUEST_ID, STARTED
+from service.errors import (
+    LimitReached,
+    MethodNotAllowed,
+    NotFound,
+    RateLimited,
+    ServiceError,
+    Unauthenticated,
+)
 from service.telemetry import request_id
 from service.wire.anthropic import problem
 
@@ -67,6 +74,8 @@ async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
 async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
     """Signal `on_response_prepare`: what every response carries."""
     response.headers.extend(HEADERS)
+    if RECORD in request and request[RECORD].wire:  # somebody asks for an answer
+        response.headers.extend(request.config_dict[CONTEXT].limiter.headers(request[RECORD]))
     if REQUEST_ID in request:
         response.headers["X-Request-ID"] = response.headers[_dialect(request).header] = request[REQUEST_ID]
     if origins := request.config_dict[CONTEXT].settings.server.origins:
@@ -111,6 +120,15 @@ def _response(request: web.Request, error: ServiceError, allow: str | None = Non
     )
     if allow:
         response.headers["Allow"] = allow
-    if isinstance(error, RateLimited) and error.retry_after is not None:
+    if isinstance(error, RateLimited | LimitReached) and error.retry_after is not None:
         response.headers["Retry-After"] = str(math.ceil(error.retry_after))
+    if isinstance(error, Unauthenticated):
+        response.headers.extend(_challenges(request))
     return response
+
+
+def _challenges(request: web.Request) -> list[tuple[str, str]]:
+    """How to log in. Browsers that read "Basic" ask their user: that is for whoever opens an address."""
+    opened = request.headers.get("Sec-Fetch-Mode") == "navigate"
+    schemes = ["Bearer", "Basic"] if opened else ["Bearer"]
+    return [("WWW-Authenticate", f'{scheme} realm="Causerie"') for scheme in schemes]

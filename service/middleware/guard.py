@@ -1,4 +1,5 @@
-"""Without keys, whoever reaches the port is obeyed: so no page of another site may reach it from a browser.
+"""Without keys, whoever reaches the port is obeyed; with keys, a browser that has logged in: so no page of
+another site may reach it from a browser.
 
 A page can send requests here by itself (their `Origin` gives it away), or have its own name resolve to this
 address ("DNS rebinding": the `Host` gives it away).
@@ -20,12 +21,13 @@ LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 @web.middleware
 async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Refuses hosts and origins that the operator has not named."""
-    settings = request.config_dict[CONTEXT].settings
-    host = request.headers.get("Host", "")
-    if not _known(host, settings.host, settings.server):
+    context = request.config_dict[CONTEXT]
+    settings, host = context.settings, request.headers.get("Host", "")
+    any_address = settings.server.open_to_network or context.needs_key
+    if not _known(host, settings.host, settings.server, any_address):
         raise Forbidden(f"The host {host!r} is not known here. Add it to server.hosts in the settings.")
     origin = request.headers.get("Origin")
-    if origin and origin not in settings.server.origins and not _same(origin, host):
+    if origin and origin not in settings.server.origins and not same(origin, host):
         raise Forbidden(f"Pages of {origin!r} may not call this service. Add it to server.origins.")
     if origin is None and _foreign(request):
         raise Forbidden(
@@ -34,14 +36,14 @@ async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
     return await handler(request)
 
 
-def _known(host: str, bound: str, server: Server) -> bool:
+def _known(host: str, bound: str, server: Server, any_address: bool) -> bool:
     """Names must be the loopback's or the operator's; an address cannot be rebound, so any will do."""
     name = _hostname(host)
     if name is None:
         return False
     if name in LOOPBACK or name == bound or name in map(_hostname, server.hosts):
         return True
-    return server.open_to_network and _is_address(name)
+    return any_address and _is_address(name)
 
 
 def _hostname(host: str) -> str | None:
@@ -60,7 +62,7 @@ def _is_address(name: str) -> bool:
     return True
 
 
-def _same(origin: str, host: str) -> bool:
+def same(origin: str, host: str) -> bool:
     """The origin's authority is the host's; the scheme may differ behind a proxy that ends TLS."""
     return origin.partition("://")[2] == host
 
