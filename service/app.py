@@ -9,29 +9,67 @@ from aiohttp import web
 
 from service.context import CONTEXT, Context
 from service.handlers.accounts import Accounts
+from service.handlers.books import Bookkeeping
 from service.handlers.catalog import Catalog
+from service.handlers.completions import Completions
 from service.handlers.conversation import Conversations
+from service.handlers.create import Creation
+from service.handlers.endpoints import Endpoints
+from service.handlers.keys import Administration
+from service.handlers.messages import Messages
+from service.handlers.models import Models
 from service.handlers.operations import Operations
 from service.handlers.pages import Pages
+from service.handlers.persons import Persons
+from service.handlers.quota import Quotas
 from service.handlers.reference import Reference
 from service.handlers.rendering import Rendering
+from service.handlers.responses import Responses
+from service.handlers.session import Session
 from service.handlers.turns import Resumption
+from service.handlers.uichat import UIChat
+from service.issuer import Issuer
 from service.middleware import MIDDLEWARE
 from service.middleware.errors import add_headers
 from service.providers.auto import Auto
 from service.providers.registry import Registry
 from service.providers.roster import roster
 from service.routes import Route, mount
-from service.settings import Settings
+from service.settings import SECRET, Settings
 from service.stores.database import Database
 from service.stores.journal import Journal
+from service.stores.keys import Keys
 from service.stores.ledger import Ledger
+from service.stores.prices import Prices
+from service.stores.secret import Secret
+from service.stores.retention import retain
 from service.tasks import Tasks
 from service.telemetry import Metrics
 from service.turns.admission import Turns
 from service.turns.books import Books
+from service.turns.limits import Limiter
 
-GROUPS = (Pages, Catalog, Conversations, Resumption, Accounts, Rendering, Operations)
+GROUPS = (
+    Pages,
+    Catalog,
+    Conversations,
+    Creation,
+    Quotas,
+    Completions,
+    Messages,
+    Models,
+    Endpoints,
+    Responses,
+    UIChat,
+    Resumption,
+    Accounts,
+    Bookkeeping,
+    Persons,
+    Session,
+    Administration,
+    Rendering,
+    Operations,
+)
 
 
 def create_app(settings: Settings) -> web.Application:
@@ -49,18 +87,33 @@ def create_app(settings: Settings) -> web.Application:
 def assemble(settings: Settings) -> Context:
     """The parts, put together."""
     tasks, metrics = Tasks(), Metrics()
-    upstream, url = settings.upstream, settings.database.url or f"sqlite:///{settings.state}/causerie.db"
+    upstream, url = settings.upstream, settings.database_url
     database = Database(url, settings.database.linger, tasks)
+    keys = Keys(database, Secret(settings.state, settings.secrets.get(SECRET)))
     ledger = Ledger(database)
     registry = Registry(
         roster(settings), metrics, refresh=upstream.models_refresh, probe_timeout=upstream.probe_timeout
     )
-    auto = Auto(registry, settings.default_model or None)
+    auto = Auto(registry, settings.aliases, settings.default_model, settings.routing, metrics)
     metrics.queue.set_function(lambda: database.waiting)
-    books = Books(database, ledger, Journal(database), settings.database.settle_timeout)
-    turns = Turns(registry, auto, ledger, books, tasks, metrics, settings.stream.keep)
+    prices = Prices(registry, settings.providers)
+    books = Books(database, ledger, Journal(database), prices, settings.database.settle_timeout)
+    limiter = Limiter(settings.limits, settings.user_limits, keys, prices, database, metrics)
+    turns = Turns(registry, auto, keys, ledger, books, limiter, tasks, metrics, settings.stream.keep)
     return Context(
-        settings, tasks, metrics, database, ledger, registry, auto, turns, time.time(), asyncio.Event()
+        settings=settings,
+        tasks=tasks,
+        metrics=metrics,
+        database=database,
+        keys=keys,
+        issuer=Issuer(settings.keys, tasks) if settings.keys.jwt_issuer else None,
+        ledger=ledger,
+        registry=registry,
+        auto=auto,
+        limiter=limiter,
+        turns=turns,
+        started_at=time.time(),
+        draining=asyncio.Event(),
     )
 
 
@@ -76,8 +129,13 @@ async def _running(app: web.Application) -> AsyncIterator[None]:
     context = app[CONTEXT]
     await context.database.open()
     try:
+        await context.keys.refresh()
+        context.keys.watch(context.tasks, context.turns.end_refused)
+        if context.issuer:
+            context.issuer.open()
         await context.turns.open()
         await context.registry.open(context.tasks)
+        context.tasks.start(retain(context.database, context.settings.ledger.keep), "retention of records")
         yield
         await context.registry.close()
     finally:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any, Literal, TypeAlias
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from service.errors import BadRequest
 from service.settings import Secrets
@@ -11,17 +12,25 @@ from service.settings import Secrets
 Part: TypeAlias = dict[str, Any]
 """A piece of a message, as OpenAI has it: `{"type": "text", "text": …}`, `{"type": "image_url", …}`, …"""
 
-Role: TypeAlias = Literal["system", "developer", "user", "assistant", "tool"]
+Role: TypeAlias = Literal["system", "developer", "user", "assistant", "tool", "function"]
 
 
 class Message(Struct, frozen=True, omit_defaults=True):
-    """One message of a conversation; `content` is text, or a list of parts."""
+    """One message of a conversation; `content` is text, or a list of parts.
+
+    What a provider said beside its text comes back to it as it was: some cannot go on without.
+    """
 
     role: Role
     content: str | list[Part] | None = None
     name: str | None = None
     tool_calls: list[dict[str, Any]] | None = None
     tool_call_id: str | None = None
+    function_call: dict[str, Any] | None = None
+    refusal: str | None = None
+    audio: dict[str, Any] | None = None
+    reasoning_content: str | None = None
+    reasoning_details: list[dict[str, Any]] | None = None
 
 
 class Generation(Struct, frozen=True, omit_defaults=True, kw_only=True):
@@ -44,7 +53,8 @@ class Generation(Struct, frozen=True, omit_defaults=True, kw_only=True):
     functions: list[dict[str, Any]] | None = None
     function_call: str | dict[str, Any] | None = None
     n: int | None = None
-    logprobs: bool | None = None
+    logprobs: bool | int | None = None
+    """How many, in the older interface, which has no `top_logprobs`."""
     top_logprobs: int | None = None
     logit_bias: dict[str, float] | None = None
     modalities: list[str] | None = None
@@ -63,6 +73,23 @@ class Generation(Struct, frozen=True, omit_defaults=True, kw_only=True):
     thinking: dict[str, Any] | None = None
 
 
+class Allowed(Struct, frozen=True):
+    """Which providers and models may answer, by name; None is all of them."""
+
+    providers: frozenset[str] | None = None
+    models: frozenset[str] | None = None
+
+    def has(self, provider: str, model: str | None) -> bool:
+        """`model` None is the provider's own choice, of which nobody knows what it will be."""
+        return self.has_provider(provider) and self.has_model(model)
+
+    def has_provider(self, name: str) -> bool:
+        return self.providers is None or name in self.providers
+
+    def has_model(self, name: str | None) -> bool:
+        return self.models is None or name in self.models
+
+
 class Ask(Struct, frozen=True, kw_only=True):
     """One question to a provider; `model` None means the provider's own choice."""
 
@@ -71,6 +98,8 @@ class Ask(Struct, frozen=True, kw_only=True):
     generation: Generation = Generation()
     ignored: frozenset[str] = frozenset()
     """Names of providers that must not answer, where the service chooses one."""
+    allowed: Allowed = Allowed()
+    """What whoever asks has a right to."""
     keys: Secrets = Secrets()
     """The client's own keys by the name of the provider that each is for; under "" for the one it names."""
     base_url: str | None = None
@@ -81,6 +110,15 @@ class Ask(Struct, frozen=True, kw_only=True):
     """Whether another provider may go on where one has broken off."""
     aspect_ratio: str | None = None
     """Of pictures, such as "16:9"."""
+
+
+def checked(messages: list[Message]) -> list[Message]:
+    """The messages as they are. Raises `BadRequest` where there are none, or one cannot be read."""
+    if not messages:
+        raise BadRequest('There is nothing to answer: "messages" is empty.', "messages")
+    for index, message in enumerate(messages):
+        _check(message, f"messages[{index}].content")
+    return messages
 
 
 def tidied(messages: list[Message]) -> list[Message]:
@@ -106,7 +144,7 @@ def _tidy(message: Message) -> Message:
     if not isinstance(message.content, list):
         return message
     parts = [typed for part in message.content if (typed := _typed(part))]
-    return Message(message.role, parts, message.name, message.tool_calls, message.tool_call_id)
+    return replace(message, content=parts)
 
 
 def _typed(part: Part) -> Part | None:

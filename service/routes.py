@@ -1,11 +1,12 @@
 """The route table: each handler class declares `{path: {function, methods}}`; here it is read and mounted.
 
-A handler's signature is read once: a name in the path, `body` and `query` by their types, `headers`, `caller`
-and `record`; what it returns is encoded. So handlers can be called without HTTP.
+A handler's signature is read once: a name in the path, `body` and `query` by their types, `headers`,
+`caller`, `record`, `method` and `cookie`; what it returns is encoded. So handlers can be called without HTTP.
 """
 
 import asyncio
 import inspect
+import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any, TypedDict, TypeVar, get_type_hints
@@ -13,8 +14,15 @@ from typing import Any, TypedDict, TypeVar, get_type_hints
 import msgspec
 from aiohttp import web
 
-from service.context import CALLER, CONTEXT, RECORD, STARTED, Caller
-from service.errors import BadRequest, Forbidden, RequestTimeout, TooLarge, UnsupportedMedia
+from service.context import CALLER, CONTEXT, RECORD, SESSION, STARTED, Caller
+from service.errors import (
+    BadRequest,
+    Forbidden,
+    RequestTimeout,
+    TooLarge,
+    Unauthenticated,
+    UnsupportedMedia,
+)
 from service.settings import Settings
 from service.streaming import Stream, Whole, folded, streamed
 
@@ -22,7 +30,7 @@ Handler = Callable[..., Awaitable[Any]]
 Function = Callable[[web.Request], Awaitable[web.StreamResponse]]
 H = TypeVar("H", bound=Handler)
 
-INJECTED = frozenset({"headers", "caller", "record"})
+INJECTED = frozenset({"headers", "caller", "record", "method", "cookie"})
 
 
 class Route(TypedDict):
@@ -43,10 +51,27 @@ class Html(Text):
     content_type = "text/html"
 
 
+def json_lines(rows: Sequence[Any]) -> bytes:
+    """Each row as JSON on a line of its own."""
+    return b"".join(msgspec.json.encode(row) + b"\n" for row in rows)
+
+
 class Lines(msgspec.Struct, frozen=True):
-    """Rows that are sent as they come, each as JSON on a line of its own."""
+    """Rows that are sent as they come; `file` is the name under which a browser is to keep them."""
 
     pages: AsyncGenerator[Sequence[Any], None]
+    content_type: str = "text/plain"
+    file: str | None = None
+    encode: Callable[[Sequence[Any]], bytes] = json_lines
+
+
+class Cookie(msgspec.Struct):
+    """What a browser is to show from now on, `until` a time in UTC seconds since 1970; "" takes it away."""
+
+    text: str | None = None
+    until: float = 0.0
+    secure: bool = False
+    """Never sent without TLS."""
 
 
 File = web.FileResponse
@@ -66,6 +91,16 @@ def user(handler: H) -> H:
 def admin(handler: H) -> H:
     """Policy: the operator."""
     return _policed(handler, "admin")
+
+
+def kept(seconds: int) -> Callable[[H], H]:
+    """The answer may be kept for so long by whoever asked, with the same name and the same key."""
+
+    def marked(handler: H) -> H:
+        handler.__dict__["seconds"] = seconds
+        return handler
+
+    return marked
 
 
 def _policed(handler: H, policy: str) -> H:
@@ -122,12 +157,11 @@ def mount(app: web.Application, table: Mapping[str, Route]) -> None:
 def _endpoint(handler: Handler) -> Function:
     signature = Signature.of(handler)
     body = msgspec.json.Decoder(signature.body) if signature.body else None
+    seconds = getattr(handler, "seconds", None)
 
     async def endpoint(request: web.Request) -> web.StreamResponse:
         settings = request.config_dict[CONTEXT].settings
-        caller = request[CALLER]
-        if signature.policy == "admin" and not caller.admin:
-            raise Forbidden("Only the operator may do this.")
+        _admit(request[CALLER], signature.policy)
         arguments: dict[str, Any] = {name: request.match_info[name] for name in signature.path}
         if body:
             arguments["body"] = decoded(await _read(request, settings), body)
@@ -135,9 +169,23 @@ def _endpoint(handler: Handler) -> Function:
             arguments["query"] = _query(request.query, signature.query)
         for name in signature.injected:
             arguments[name] = _injected(request, name)
-        return await _response(request, await handler(**arguments), settings)
+        response = await _response(request, await handler(**arguments), settings)
+        if "cookie" in arguments:
+            _leave(arguments["cookie"], response)
+        if seconds:
+            response.headers["Cache-Control"] = f"private, max-age={seconds}"
+            response.headers["Vary"] = "Authorization, Cookie, x-user, x-api-key, x_user, x_api_key"
+        return response
 
     return endpoint
+
+
+def _admit(caller: Caller, policy: str) -> None:
+    """Raises `Unauthenticated` for nobody in particular, `Forbidden` for somebody who may not."""
+    if caller.anonymous and policy != "anyone":
+        raise Unauthenticated()
+    if policy == "admin" and not caller.admin:
+        raise Forbidden("Only the operator may do this.")
 
 
 def decoded(data: bytes, decoder: msgspec.json.Decoder[Any]) -> Any:
@@ -184,14 +232,33 @@ async def _read(request: web.Request, settings: Settings) -> bytes:
         raise RequestTimeout("The body did not arrive in time. Send it again.") from error
 
 
-def _injected(request: web.Request, name: str) -> Mapping[str, str] | Caller | object:
+def _injected(request: web.Request, name: str) -> Mapping[str, str] | Caller | str | object:
     match name:
         case "headers":
             return request.headers
         case "caller":
             return request[CALLER]
+        case "method":
+            return request.method
+        case "cookie":
+            return Cookie()
         case _:
             return request[RECORD]
+
+
+def _leave(cookie: Cookie, response: web.StreamResponse) -> None:
+    """No script reads it, and no other site's page makes a browser send it."""
+    if cookie.text:
+        response.set_cookie(
+            SESSION,
+            cookie.text,
+            max_age=int(cookie.until - time.time()),
+            secure=cookie.secure,
+            httponly=True,
+            samesite="Strict",
+        )
+    elif cookie.text == "":
+        response.del_cookie(SESSION)
 
 
 async def _response(request: web.Request, answer: Any, settings: Settings) -> web.StreamResponse:
@@ -214,15 +281,21 @@ async def _response(request: web.Request, answer: Any, settings: Settings) -> we
 
 async def _lines(request: web.Request, lines: Lines, patience: float) -> web.StreamResponse:
     """A page at a time, so that any number of rows takes the memory of one page."""
-    response = web.StreamResponse(headers={"Content-Type": "text/plain; charset=utf-8"})
-    request[STARTED] = True
-    try:
-        await response.prepare(request)
-        async with aclosing(lines.pages) as pages:
-            async for page in pages:
+    response = web.StreamResponse(headers={"Content-Type": f"{lines.content_type}; charset=utf-8"})
+    if lines.file:
+        response.headers["Content-Disposition"] = f'attachment; filename="{lines.file}"'
+    async with aclosing(lines.pages) as pages:
+        page = await anext(pages, None)  # what fails here is an error yet
+        if request.method == "HEAD":  # what would be written would be taken for the next answer
+            return response
+        request[STARTED] = True
+        try:
+            await response.prepare(request)
+            while page is not None:
                 async with asyncio.timeout(patience):
-                    await response.write(b"".join(msgspec.json.encode(row) + b"\n" for row in page))
-    except (ConnectionResetError, TimeoutError):  # whoever leaves, or does not read, loses his connection
-        if request.transport:
-            request.transport.abort()
+                    await response.write(lines.encode(page))
+                page = await anext(pages, None)
+        except (ConnectionResetError, TimeoutError):  # whoever leaves, or does not read, loses his connection
+            if request.transport:
+                request.transport.abort()
     return response

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-PROCESS = frozenset({"app", "server", "supervisor", "__main__"})
+PROCESS = frozenset({"app", "server", "supervisor", "commands", "bookkeeping", "persons", "__main__"})
 REQUESTS = frozenset({"handlers", "middleware"})
-FRAMEWORK = frozenset({"context", "routes", "openapi", "streaming"})
-VALUES = frozenset({"messages", "events", "errors", "settings", "sources", "tasks", "telemetry"})
+FRAMEWORK = frozenset({"context", "issuer", "routes", "openapi", "streaming"})
+VALUES = frozenset({"messages", "events", "errors", "settings", "sources", "toml", "tasks", "telemetry"})
 LAYERS = (
     PROCESS,
     REQUESTS,

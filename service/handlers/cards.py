@@ -3,6 +3,7 @@
 from msgspec import Struct
 
 from service.context import VERSION
+from service.providers.circuit import State
 from service.providers.provider import Model, Provider
 
 
@@ -15,7 +16,10 @@ class Version(Struct):
 
 
 class Offer(Struct):
-    """A provider; `reason` says why it cannot answer now, and what to do about it."""
+    """A provider; `reason` says why it cannot answer now, and what to do about it.
+
+    `circuit`: after several failures in a row it is left out (open), then tried (half-open).
+    """
 
     name: str
     label: str
@@ -33,10 +37,11 @@ class Offer(Struct):
     hf_space: bool = False
     login: bool = False
     login_url: str | None = None
+    circuit: State = "closed"
 
     @classmethod
-    def of(cls, provider: Provider, live: int, reason: str | None) -> "Offer":
-        return cls(provider.name, provider.label, provider.url, live, bool(live), reason)
+    def of(cls, provider: Provider, live: int, reason: str | None, circuit: State = "closed") -> "Offer":
+        return cls(provider.name, provider.label, provider.url, live, bool(live), reason, circuit=circuit)
 
 
 class Card(Struct):
@@ -59,8 +64,8 @@ class Card(Struct):
 
     @classmethod
     def of(cls, model: Model, default: str | None, count: int | None = None) -> "Card":
-        length = model.context_length
-        return cls(model.id, model.id, model.id, model.id == default, count, length, model.vision)
+        length, kinds = model.context_length, (model.vision, model.audio, False, model.image)
+        return cls(model.id, model.id, model.id, model.id == default, count, length, *kinds)
 
 
 class Health(Struct):

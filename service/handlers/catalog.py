@@ -6,11 +6,15 @@ from typing import Any
 
 from msgspec import Struct
 
-from service.context import VERSION, Context
+from service.context import VERSION, Caller, Context
 from service.errors import NotFound, ProviderNotFound
 from service.handlers.cards import Card, Health, Offer, Provided, Status, Version
+from service.handlers.clients import Clients
 from service.handlers.headers import legacy, prefers_text
+from service.messages import Allowed
+from service.providers.custom import Custom
 from service.providers.provider import Model, Provider
+from service.providers.registry import Listing
 from service.routes import Text, anyone, route
 
 V2 = "/backend-api/v2"
@@ -32,7 +36,7 @@ class Catalog:
     """version, providers, models, status, health."""
 
     def __init__(self, context: Context) -> None:
-        self._registry, self._auto = context.registry, context.auto
+        self._registry, self._auto, self._clients = context.registry, context.auto, Clients(context)
         self._started_at = context.started_at
         self._legacy = context.settings.server.legacy
         self.routes = {
@@ -52,14 +56,20 @@ class Catalog:
         return Text("API Version: 2.0") if prefers_text(headers) else Version()
 
     @anyone
-    async def providers(self) -> list[Offer]:
-        """The providers, the service's own choice first; what cannot answer now says why."""
-        return self._offers()
+    async def providers(self, caller: Caller) -> list[Offer]:
+        """The providers, the service's own choice first; what cannot answer now says why.
+
+        These and their models are those that the caller's key is for.
+        """
+        return self._offers(caller.grant.allowed)
 
     @anyone
-    async def models(self, query: Format, headers: Mapping[str, str]) -> dict[str, list[str]] | list[Any]:
+    async def models(
+        self, query: Format, headers: Mapping[str, str], caller: Caller
+    ) -> dict[str, list[str]] | list[Any]:
         """The ids of all known models by provider."""
-        known = {provider.name: [model.id for model in models] for provider, models in self._known()}
+        everything = self._known(caller.grant.allowed)
+        known = {provider.name: [model.id for model in models] for provider, models in everything}
         if query.format != "array" and not legacy(headers, self._legacy):
             return known
         ids = dict.fromkeys(id for models in known.values() for id in models)
@@ -73,19 +83,24 @@ class Catalog:
         ]
 
     @anyone
-    async def models_of(self, provider: str, query: Ignoring, headers: Mapping[str, str]) -> list[Any]:
+    async def models_of(
+        self, provider: str, query: Ignoring, headers: Mapping[str, str], caller: Caller
+    ) -> list[Any]:
         """The models of a provider, in groups where the service chooses; of an unknown one none.
 
-        In place of a provider a model's id may stand.
+        In place of a provider a model's id may stand. `Custom` is asked at the address in x-api-base.
         """
         ignored = set((query.ignored or headers.get("x-ignored") or headers.get("x_ignored") or "").split())
         if provider in {self._auto.name, self._auto.label}:
-            return self._groups(ignored)
+            return self._groups(ignored, caller.grant.allowed)
         try:
             chosen = self._registry[provider]
         except ProviderNotFound:
-            return self._named(provider)
+            return self._named(provider, caller.grant.allowed)
         models = self._registry.listing(chosen.name).models or []
+        if isinstance(chosen, Custom) and not caller.anonymous:  # nobody unknown sends us anywhere
+            models = await self._models_at(chosen, headers)
+        models = _permitted(models, chosen, caller.grant.allowed)
         return [Card.of(model, self._default(chosen, models)) for model in models]
 
     @anyone
@@ -98,14 +113,14 @@ class Catalog:
             uptime_seconds=time.time() - self._started_at,
             total_providers=len(list(self._registry)),
             working_providers=len(live),
-            total_models=sum(len(models) for _, models in self._known()),
+            total_models=sum(len(models) for _, models in self._known(Allowed())),
             timestamp=time.time(),
         )
 
     @anyone
     async def health(self, provider: str) -> Health:
         """Whether a provider answered when it was last asked; nobody is asked now."""
-        for offer in self._offers():
+        for offer in self._offers(Allowed()):
             if provider in {offer.name, offer.label}:
                 return Health(bool(offer.live), offer.reason or "ok", offer.url)
         raise ProviderNotFound(provider)
@@ -116,45 +131,71 @@ class Catalog:
         raise NotFound("There is no demo mode here, so no secret is needed: send the request without one.")
 
     @anyone
-    async def provided(self) -> list[Provided]:
+    async def provided(self, caller: Caller) -> list[Provided]:
         """The live providers with their models."""
         return [
             Provided(provider.name, provider.label, provider.url, [model.id for model in models])
-            for provider, models in self._known()
+            for provider, models in self._known(caller.grant.allowed)
             if self._registry.listing(provider.name).live
         ]
 
-    def _offers(self) -> list[Offer]:
-        listings = [(provider, self._registry.listing(provider.name)) for provider in self._registry]
-        live = sum(listing.live for _, listing in listings)
+    async def _models_at(self, custom: Custom, headers: Mapping[str, str]) -> list[Model]:
+        """Those of the client's own upstream, as far as it names one."""
+        brought = self._clients.brought(custom.name, headers)
+        return await custom.models_at(brought.base_url, brought.keys) if brought.base_url else []
+
+    def _offers(self, allowed: Allowed) -> list[Offer]:
+        listings = [
+            (provider, self._registry.listing(provider.name))
+            for provider in self._registry
+            if allowed.has_provider(provider.name)
+        ]
+        live = sum(listing.live for provider, listing in listings if not provider.on_request)
         return [
             Offer.of(self._auto, live, None if live else "No provider is live."),
-            *(Offer.of(provider, int(listing.live), listing.reason) for provider, listing in listings),
+            *(self._offer(provider, listing) for provider, listing in listings),
         ]
 
-    def _known(self) -> Iterator[tuple[Provider, list[Model]]]:
-        for provider in self._registry:
-            if (models := self._registry.listing(provider.name).models) is not None:
-                yield provider, models
+    def _offer(self, provider: Provider, listing: Listing) -> Offer:
+        if provider.on_request:  # how one client's upstream fares is nothing to another's
+            return Offer.of(provider, int(listing.live), listing.reason)
+        circuit = self._auto.circuit(provider)
+        return Offer.of(provider, int(listing.live), listing.reason or circuit.reason, circuit.state)
 
-    def _groups(self, ignored: set[str]) -> list[dict[str, Any]]:
-        default = self._auto.choice_of_model(frozenset(ignored))
-        return [
+    def _known(self, allowed: Allowed) -> Iterator[tuple[Provider, list[Model]]]:
+        for provider in self._registry:
+            models = self._registry.listing(provider.name).models
+            if models is not None and allowed.has_provider(provider.name):
+                yield provider, _permitted(models, provider, allowed)
+
+    def _groups(self, ignored: set[str], allowed: Allowed) -> list[dict[str, Any]]:
+        default = self._auto.choice_of_model(frozenset(ignored), allowed)
+        aliases = self._auto.offered(frozenset(ignored), allowed)
+        cards = [Card.of(Model(name), default, count) for name, count in aliases.items()]
+        live = [
             {
                 "group": provider.label,
-                "models": [Card.of(model, default, self._count(model.id)) for model in models],
+                "models": [Card.of(model, default, self._count(model.id, allowed)) for model in models],
             }
-            for provider, models in self._known()
+            for provider, models in self._known(allowed)
             if provider.name not in ignored and self._registry.listing(provider.name).live
         ]
+        return [{"group": "Aliases", "models": cards}, *live] if cards else live
 
-    def _named(self, id: str) -> list[Card]:
-        found = [model for _, models in self._known() for model in models if model.id == id]
+    def _named(self, id: str, allowed: Allowed) -> list[Card]:
+        if count := self._auto.offered(allowed=allowed).get(id):
+            return [Card.of(Model(id), id, count)]
+        found = [model for _, models in self._known(allowed) for model in models if model.id == id]
         return [Card.of(found[0], id, len(found))] if found else []
 
-    def _count(self, id: str) -> int:
-        return sum(any(model.id == id for model in models) for _, models in self._known())
+    def _count(self, id: str, allowed: Allowed) -> int:
+        return sum(any(model.id == id for model in models) for _, models in self._known(allowed))
 
     @staticmethod
     def _default(provider: Provider, models: list[Model]) -> str | None:
         return provider.default_model or (models[0].id if models else None)
+
+
+def _permitted(models: list[Model], provider: Provider, allowed: Allowed) -> list[Model]:
+    """Those that somebody's key is for."""
+    return [model for model in models if allowed.has(provider.name, model.id)]

@@ -11,6 +11,7 @@ from service.errors import BadRequest, Forbidden, ProviderNotFound
 from service.providers.custom import NAME, Custom
 from service.providers.provider import Provider
 from service.settings import Secrets
+from service.stores.keys import FORM
 
 Key: TypeAlias = str | dict[str, str | None] | None
 """A key for the provider that the request names, or keys by the names of their providers."""
@@ -27,7 +28,10 @@ class Brought(Struct, frozen=True):
 
 
 class Clients:
-    """Reads what requests bring. Web clients send their fields always: what is not allowed has no effect."""
+    """Reads what requests bring. Web clients send their fields always: what is not allowed has no effect.
+
+    A key of this service's own is nobody else's: it reaches no provider, by whatever mistake it is sent.
+    """
 
     def __init__(self, context: Context) -> None:
         self._registry = context.registry
@@ -57,7 +61,8 @@ class Clients:
         keys = {}
         for name, key in brought.items():
             provider = self._provider(name)
-            if key and key.strip() and provider and (self._keys_allowed or isinstance(provider, Custom)):
+            allowed = provider and (self._keys_allowed or isinstance(provider, Custom))
+            if provider and allowed and key and key.strip() and not FORM.fullmatch(key.strip()):
                 keys[provider.name] = _checked(key.strip())
         return Secrets(keys)
 

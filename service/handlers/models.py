@@ -6,8 +6,9 @@ fields of both.
 
 from msgspec import Struct
 
-from service.context import Context
+from service.context import Caller, Context
 from service.errors import ModelNotFound
+from service.messages import Allowed
 from service.providers.provider import Model
 from service.routes import anyone, route
 
@@ -49,26 +50,28 @@ class Models:
         }
 
     @anyone
-    async def all(self) -> Listing:
-        """The models of all live providers, and the operator's aliases."""
-        models = list(self._listed().values())
+    async def all(self, caller: Caller) -> Listing:
+        """The models of all live providers, and the operator's aliases, that the caller's key is for."""
+        models = list(self._listed(caller.grant.allowed).values())
         ids = [model.id for model in models]
         return Listing(models, ids[0] if ids else None, ids[-1] if ids else None)
 
     @anyone
-    async def one(self, id: str) -> Listed:
+    async def one(self, id: str, caller: Caller) -> Listed:
         """One of them."""
-        found = self._listed().get(id)
+        found = self._listed(caller.grant.allowed).get(id)
         if found is None:
             raise ModelNotFound(id, "this service")
         return found
 
-    def _listed(self) -> dict[str, Listed]:
+    def _listed(self, allowed: Allowed) -> dict[str, Listed]:
         mine = self._auto.name
-        found = {name: Listed(name, name, mine, [mine]) for name in self._auto.offered(frozenset())}
+        found = {name: Listed(name, name, mine, [mine]) for name in self._auto.offered(allowed=allowed)}
         for provider in self._registry:
             listing = self._registry.listing(provider.name)
             for model in listing.models or () if listing.live else ():
+                if not allowed.has(provider.name, model.id):
+                    continue
                 listed = found.setdefault(model.id, _listed(model, provider.name))
                 listed.providers.append(provider.name)
         return found

@@ -1,4 +1,4 @@
-"""The page: plain files, read by the browser as they are."""
+"""The pages: plain files, read by the browser as they are."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,11 +17,15 @@ POLICY = (
 
 
 class Pages:
-    """The page and its files."""
+    """The pages and their files."""
 
     def __init__(self, context: Context) -> None:
         self._files = {file.name: file for file in WEB.iterdir() if file.is_file()}
-        self.routes = {"/": route(GET=self.home), "/web/{name}": route(GET=self.file)}
+        self.routes = {
+            "/": route(GET=self.home),
+            "/stats/": route(GET=self.statistics),
+            "/web/{name}": route(GET=self.file),
+        }
 
     @anyone
     async def home(self, headers: Mapping[str, str]) -> File | Text:
@@ -29,8 +33,13 @@ class Pages:
         return self._sent("index.html") if wants_page(headers) else Text("Backend API Home")
 
     @anyone
+    async def statistics(self) -> File:
+        """The page of what was used; it asks for a key where one is needed."""
+        return self._sent("stats.html")
+
+    @anyone
     async def file(self, name: str) -> File:
-        """A file of the page."""
+        """A file of a page."""
         if name not in self._files:
             raise NotFound(f"The page has no file {name!r}.")
         return self._sent(name)

@@ -9,7 +9,8 @@ from service.context import Caller, Context
 from service.errors import BadRequest, NotFound, Unsupported
 from service.handlers.clients import Clients
 from service.providers.quotas import Quota
-from service.routes import kept, route, user
+from service.routes import anyone, kept, route, user
+from service.stores.ledger import Record
 
 V2 = "/backend-api/v2"
 SECONDS = 10
@@ -27,20 +28,27 @@ class Quotas:
     """quota, oauth."""
 
     def __init__(self, context: Context) -> None:
-        self._auto, self._clients = context.auto, Clients(context)
+        self._auto, self._limiter, self._clients = context.auto, context.limiter, Clients(context)
         self.routes = {
             f"{V2}/quota/{{provider}}": route(GET=self.quota),
             f"{V2}/oauth/{{provider}}": route(GET=self.login_state, POST=self.login),
         }
 
     @kept(SECONDS)
-    @user
-    async def quota(self, provider: str, headers: Mapping[str, str], caller: Caller) -> Quota:
+    @anyone
+    async def quota(self, provider: str, headers: Mapping[str, str], caller: Caller, record: Record) -> Quota:
         """What is left for the client's key with a provider; what ours has left only the operator is told.
 
-        501 where the provider does not tell. No failure is a 401, for clients take that for their key's end.
+        With AnyProvider it is what is left of the caller's own limits and budgets here.
+
+        501 where the provider does not tell. No failure is a 401, for clients take that for their key's end:
+        who needs a key here and has none is told nothing.
         """
+        if caller.anonymous:
+            return Quota()
         chosen = self._auto.named(provider)
+        if chosen is self._auto and self._limiter.limits(record):
+            return await self._limiter.quota(record, operator=caller.admin)
         keys = self._clients.brought(chosen.name, headers).keys
         if not caller.admin and chosen.name not in keys:
             return Quota()

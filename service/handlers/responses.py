@@ -162,7 +162,7 @@ class Responses:
             raise BadRequest('There is nothing to answer: send "input" with some text in it.', "input")
         earlier = await self._earlier(body.previous_response_id, caller)
         instructions = [{"type": "message", "role": "system", "content": body.instructions}]
-        brought = self._clients.brought(body.provider, headers, body.api_key, body.base_url)
+        brought = self._clients.brought(body.provider, {}, body.api_key, body.base_url)
         ask = Ask(
             messages=tidied(messages([*(instructions if body.instructions else ()), *earlier], own)),
             model=body.model or None,

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from msgspec import Struct
 
 from service.context import Caller, Context
-from service.errors import BadRequest
+from service.errors import BadRequest, Forbidden
 from service.routes import route, user
 from service.streaming import Stream
 from service.turns.admission import Found
@@ -22,6 +22,7 @@ class Running(Struct):
     """A turn that is being answered; `since` in UTC seconds since 1970, `tokens` estimated as yet."""
 
     id: str
+    user: str | None
     provider: str | None
     model: str | None
     since: float
@@ -42,6 +43,12 @@ class After(Struct):
     after: str = ""
 
 
+class Whose(Struct):
+    """`all`: everybody's, for the operator."""
+
+    all: bool = False
+
+
 class Resumption:
     """turns."""
 
@@ -54,9 +61,11 @@ class Resumption:
         }
 
     @user
-    async def running(self, caller: Caller) -> list[Running]:
-        """The caller's running turns."""
-        return [_running(turn) for turn in self._turns.running(caller.user)]
+    async def running(self, query: Whose, caller: Caller) -> list[Running]:
+        """The caller's running turns, or everybody's."""
+        if query.all and not caller.admin:
+            raise Forbidden("Only the operator may see the turns of others. Leave out `all`.")
+        return [_running(turn) for turn in self._turns.running(None if query.all else caller.user)]
 
     @user
     async def follow(
@@ -80,11 +89,18 @@ class Resumption:
 
     @user
     async def stop(self, id: str, caller: Caller) -> State:
-        """Ends a turn: the upstream is closed, and what was said is kept. It may have ended already."""
-        turn = await self._turns.find(id, caller.user)
+        """Ends a turn: the upstream is closed, and what was said is kept. It may have ended already.
+
+        The operator stops anybody's.
+        """
+        turn = self._anybodys(id) if caller.admin else None
+        turn = turn or await self._turns.find(id, caller.user)
         if isinstance(turn, Turn):
             await turn.stopped()
         return State(turn.id, turn.ending)
+
+    def _anybodys(self, id: str) -> Found | None:
+        return next((turn for turn in self._turns.running(None) if turn.id == id), None)
 
 
 def _after(turn: Found, last: str) -> int | None:
@@ -98,4 +114,4 @@ def _after(turn: Found, last: str) -> int | None:
 def _running(turn: Turn) -> Running:
     provider, model = turn.answerer()
     tokens = said_tokens(turn.log.events)
-    return Running(turn.id, provider, model, turn.record.opened_at, tokens, turn.readers)
+    return Running(turn.id, turn.owner, provider, model, turn.record.opened_at, tokens, turn.readers)

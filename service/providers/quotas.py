@@ -23,12 +23,20 @@ class Credits(Struct, frozen=True):
     total: float
 
 
+class Used(Struct, frozen=True):
+    """0 to 100."""
+
+    used_percent: float
+
+
 class Quota(Struct, frozen=True, omit_defaults=True):
     """What is left, as web clients read it; empty where nothing limits it, or nobody may know."""
 
     credits: Credits | None = None
     balance: float | None = None
     currency: str | None = None
+    session_usage: Used | None = None
+    """Of what a minute allows."""
 
 
 class _Limits(Struct):

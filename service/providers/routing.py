@@ -59,6 +59,11 @@ class Route(Provider):
         self._checked: Target | None = None
         self._patience, self._continuation = patience, continuation
 
+    @property
+    def choices(self) -> list[tuple[str, str | None]]:
+        """Who may answer, and with which model, by name."""
+        return [(target.provider.name, target.model) for target in self._targets]
+
     async def check(self, ask: Ask) -> None:
         """Leaves out the targets that refuse, up to the first that does not; raises where all of them do."""
         refusals: list[ServiceError] = []

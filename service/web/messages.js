@@ -164,6 +164,11 @@ export const messages = {
   },
 };
 
+/** Adds what another page says, in each language. @param {Record<string, object>} more */
+export function learn(more) {
+  for (const [tongue, words] of Object.entries(more)) Object.assign(messages[tongue], words);
+}
+
 /** @param {readonly string[]} wanted language tags, the dearest first @returns {"en" | "ru"} */
 export function spoken(wanted) {
   const known = wanted.map((tag) => tag.slice(0, 2).toLowerCase()).find((tag) => tag in messages);

@@ -53,6 +53,31 @@ export function rest(turn, last, signal) {
 export const stop = (turn) =>
   request(`/turns/${encodeURIComponent(turn)}/stop`, { body: {}, keepalive: true });
 
+/** @typedef {{user: string | null, admin: boolean, needs_key: boolean}} Session */
+
+/** @returns {Promise<Session>} who one is; `user` null: nobody, before logging in */
+export const session = async () => (await request("/session")).json();
+
+/** @param {string} key @returns {Promise<Session>} */
+export const logIn = async (key) => (await request("/session", { body: { key } })).json();
+
+export const logOut = () => request("/session", { method: "DELETE" });
+
+/** @param {Record<string, string>} query @returns {Promise<any>} sums by day, model, provider and user */
+export const stats = async (query) => (await request(`/stats?${new URLSearchParams(query)}`)).json();
+
+/** @param {Record<string, string>} query @returns {Promise<any[]>} the parts of each day */
+export const series = async (query) => (await request(`/stats/series?${new URLSearchParams(query)}`)).json();
+
+/** @param {boolean} all everybody's turns @returns {Promise<any[]>} */
+export const running = async (all) => (await request(`/turns?all=${all}`)).json();
+
+/** Where a browser fetches the ledger from. @param {Record<string, string>} query */
+export const ledgerAddress = (query) => `${BASE}/ledger?${new URLSearchParams(query)}`;
+
+/** Where a browser fetches what is kept of somebody from. @param {string} user */
+export const personAddress = (user) => `${BASE}/persons/${encodeURIComponent(user)}/export`;
+
 /**
  * @param {string} path @param {Omit<RequestInit, "body"> & {body?: object}} [options]
  * @returns {Promise<Response>}

@@ -26,6 +26,7 @@ STOP_REASONS = {
 ERROR_TYPES = {
     "request_too_large": "request_too_large",
     "unavailable": "overloaded_error",
+    "insufficient_quota": "rate_limit_error",
     "upstream_timeout": "timeout_error",
 }
 """By our code; the other errors have our type, but for `server_error`, which is called api_error here."""

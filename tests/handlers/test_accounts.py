@@ -61,6 +61,11 @@ async def test_a_report_is_listed_as_one_and_not_counted(service: Service) -> No
         "reasoning_tokens": 0,
         "saved_tokens": 0,
         "usage_source": "client",
+        "kind": "report",
+        "ending": "done",
+        "cost_usd": None,
+        "price": None,
+        "first_token_seconds": None,
         "reported": True,
     }
     assert (await service.get(f"{V2}/stats"))["totals"]["requests"] == 0
@@ -106,12 +111,19 @@ async def test_an_answer_is_listed_and_counted(service: Service) -> None:
     assert (row["prompt_tokens"], row["completion_tokens"], row["usage_source"]) == (2, 4, "provider")
     assert "reported" not in row
     stats = await service.get(f"{V2}/stats")
+    assert 0 < stats["totals"]["first_token_seconds"] == row["first_token_seconds"]
+    assert stats["totals"]["tokens_per_second"] > 0
+    times = {name: stats["totals"][name] for name in ("first_token_seconds", "tokens_per_second")}
     counted = {
         "requests": 1,
         "prompt_tokens": 2,
         "completion_tokens": 4,
         "saved_tokens": 0,
         "total_tokens": 6,
+        "cost_usd": 0.0,
+        "unpriced": 0,
+        "endings": {"done": 1},
+        **times,
     }
     assert stats == {
         "days": [{"date": str(date.today()), **counted}],
@@ -125,7 +137,13 @@ async def test_an_answer_is_listed_and_counted(service: Service) -> None:
 async def test_without_a_request_the_sums_are_empty(service: Service) -> None:
     stats = await service.get(f"{V2}/stats")
     assert [stats[part] for part in ("days", "models", "providers", "users")] == [[], {}, {}, {}]
-    assert set(stats["totals"].values()) == {0}
+    totals = stats["totals"]
+    assert (totals.pop("endings"), totals.pop("first_token_seconds"), totals.pop("tokens_per_second")) == (
+        {},
+        None,
+        None,
+    )
+    assert set(totals.values()) == {0}
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import pytest
 
 from tests.conftest import ROW
 from tests.serving import Json, Service, serving
+from tests.several import alias
 from tests.upstream import Silent, Status, Upstream, until
 
 V2 = "/backend-api/v2"
@@ -203,6 +204,35 @@ async def test_rows_may_say_which_models_there_are(tmp_path: Path, upstream: Ups
     async with serving(tmp_path, row) as service:
         models = await service.get(f"{V2}/models/Upstream")
     assert [(model["id"], model["default"]) for model in models] == [("one", False), ("two", True)]
+
+
+# aliases
+
+
+@pytest.fixture
+async def aliased(tmp_path: Path, upstream: Upstream) -> AsyncIterator[Service]:
+    aliases = alias("fast", "Upstream/small", "OpenAI/gpt") + alias("away", "OpenAI/gpt")
+    async with serving(tmp_path, ROW.format(url=upstream.url) + aliases) as service:
+        yield service
+
+
+async def test_aliases_are_a_group_of_the_services_choice(aliased: Service) -> None:
+    first, second = await aliased.get(f"{V2}/models/AnyProvider")
+    assert (first["group"], second["group"]) == ("Aliases", "The upstream")
+    assert [(card["id"], card["label"], card["count"]) for card in first["models"]] == [("fast", "fast", 1)]
+    assert first["models"][0].keys() == second["models"][0].keys()
+    assert await aliased.get(f"{V2}/models/AnyProvider?ignored=Upstream") == []
+
+
+async def test_in_place_of_a_provider_an_alias_may_stand(aliased: Service) -> None:
+    (card,) = await aliased.get(f"{V2}/models/fast")
+    assert (card["id"], card["count"]) == ("fast", 1)
+    assert await aliased.get(f"{V2}/models/away") == []
+
+
+async def test_what_is_there_is_no_alias(aliased: Service) -> None:
+    assert (await aliased.get(f"{V2}/models"))["Upstream"] == ["small", "large"]
+    assert {"AnyProvider", "Aliases", "fast"} & (await aliased.get(f"{V2}/models")).keys() == set()
 
 
 # the rest

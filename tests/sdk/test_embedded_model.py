@@ -12,7 +12,7 @@ from openai import AsyncOpenAI, BadRequestError
 from tests.serving import Service, serving
 
 QUESTION: Any = [{"role": "user", "content": "What is the capital of France?"}]
-CITY = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
+CITY: dict[str, object] = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
 
 pytestmark = pytest.mark.slow
 

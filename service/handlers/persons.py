@@ -1,0 +1,46 @@
+"""What is kept of one person: handed out to him and to the operator, and removed by the operator."""
+
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+
+from service.context import Caller, Context
+from service.errors import NotFound
+from service.routes import Lines, admin, route, user
+from service.stores.people import Forgotten, People, Row
+
+V2 = "/backend-api/v2"
+
+
+class Persons:
+    """persons."""
+
+    def __init__(self, context: Context) -> None:
+        self._turns, self._people = context.turns, People(context.database)
+        self.routes = {
+            f"{V2}/persons/{{name}}": route(DELETE=self.remove),
+            f"{V2}/persons/{{name}}/export": route(GET=self.export),
+        }
+
+    @user
+    async def export(self, name: str, caller: Caller) -> Lines:
+        """All that is kept of a user, a JSON object a line: turns, records, keys without secrets."""
+        if not caller.admin and caller.user != name:
+            raise NotFound(f"Nothing of {name!r} is yours to see. Ask for your own name.", "name")
+        return Lines(_one_by_one(self._people.export(name)), "application/x-ndjson", "person.jsonl")
+
+    @admin
+    async def remove(self, name: str) -> Forgotten:
+        """Stops a user's turns and removes what he asked and was told; the ledger goes on without his name.
+
+        His keys stay: revoke them first, or there may soon be something of him again.
+        """
+        for turn in self._turns.running(name):
+            await self._turns.forget(turn)
+        return await self._people.forget(name)
+
+
+async def _one_by_one(rows: AsyncGenerator[Row, None]) -> AsyncGenerator[Sequence[Row], None]:
+    """A turn may be large."""
+    async with aclosing(rows):
+        async for row in rows:
+            yield [row]
