@@ -41,8 +41,8 @@ from service.stores.journal import Journal
 from service.stores.keys import Keys
 from service.stores.ledger import Ledger
 from service.stores.prices import Prices
-from service.stores.secret import Secret
 from service.stores.retention import retain
+from service.stores.secret import Secret
 from service.tasks import Tasks
 from service.telemetry import Metrics
 from service.turns.admission import Turns
@@ -139,6 +139,7 @@ async def _running(app: web.Application) -> AsyncIterator[None]:
         yield
         await context.registry.close()
     finally:
+        await context.keys.close()
         await context.database.close()
         await context.tasks.close()
 

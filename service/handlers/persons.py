@@ -6,6 +6,7 @@ from contextlib import aclosing
 from service.context import Caller, Context
 from service.errors import NotFound
 from service.routes import Lines, admin, route, user
+from service.stores.ledger import storable
 from service.stores.people import Forgotten, People, Row
 
 V2 = "/backend-api/v2"
@@ -26,7 +27,7 @@ class Persons:
         """All that is kept of a user, a JSON object a line: turns, records, keys without secrets."""
         if not caller.admin and caller.user != name:
             raise NotFound(f"Nothing of {name!r} is yours to see. Ask for your own name.", "name")
-        return Lines(_one_by_one(self._people.export(name)), "application/x-ndjson", "person.jsonl")
+        return Lines(_one_by_one(self._people.export(storable(name))), "application/x-ndjson", "person.jsonl")
 
     @admin
     async def remove(self, name: str) -> Forgotten:
@@ -36,7 +37,7 @@ class Persons:
         """
         for turn in self._turns.running(name):
             await self._turns.forget(turn)
-        return await self._people.forget(name)
+        return await self._people.forget(storable(name))
 
 
 async def _one_by_one(rows: AsyncGenerator[Row, None]) -> AsyncGenerator[Sequence[Row], None]:

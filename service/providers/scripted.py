@@ -17,7 +17,7 @@ STEPS = frozenset({"say", "think", "wait", "fail"})
 
 
 class Scripted(Provider):
-    name, label, default_model = "Scripted", "Scripted", "script"
+    name, label, default_model, local = "Scripted", "Scripted", "script", True
 
     async def models(self) -> list[Model]:
         return [Model("script")]

@@ -142,7 +142,7 @@ class Database:
 
 
 def _system(url: str) -> System:
-    """PostgreSQL's driver (8 MiB) is loaded for PostgreSQL only."""
+    """PostgreSQL's driver (4 MiB) is loaded for PostgreSQL only."""
     try:
         parsed = make_url(url)
     except (ArgumentError, ValueError):

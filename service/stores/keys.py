@@ -96,6 +96,8 @@ class Keys:
         self._keys: dict[str, Key] = {}
         self._version: tuple[object, ...] = ()
         self._told: Callable[[], None] | None = None
+        self._watching: asyncio.Task[None] | None = None
+        self._closing = asyncio.Event()
         # A commit may be repeated, so each of these bears that.
         self._insert = database.insert(table).on_conflict_do_nothing(index_elements=["id"])
         standing = update(table).where(table.c.id == bindparam("key"), table.c.revoked_at.is_(None))
@@ -221,11 +223,19 @@ class Keys:
     def watch(self, tasks: Tasks, told: Callable[[], None]) -> None:
         """Refreshes from now on; `told` is called each time, for a key that runs out changes no row."""
         self._told = told
-        tasks.start(self._watch(told), "keys")
+        self._watching = tasks.start(self._watch(told), "keys")
+
+    async def close(self) -> None:
+        """Ends the watching, without cutting off what it reads. Call it before the database is closed."""
+        self._closing.set()
+        if self._watching:
+            await asyncio.wait([self._watching])
 
     async def _watch(self, told: Callable[[], None]) -> None:
-        while True:
-            await asyncio.sleep(REFRESH_SECONDS)
+        while not self._closing.is_set():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(REFRESH_SECONDS):
+                    await self._closing.wait()
             with suppress(Unavailable):  # what cannot be read now stays as it was known
                 await self.refresh()
             told()

@@ -130,13 +130,13 @@ class Ledger:
     async def usage(self, day: date, user: str | None) -> AsyncGenerator[list[Usage], None]:
         """What `user`, or everybody (None), used on a local `day`: in order, in pages of up to 1000."""
         key = (records.c.opened_at, records.c.id)
-        async with aclosing(self._database.pages(used(day, _storable(user)), *key)) as pages:
+        async with aclosing(self._database.pages(used(day, storable(user)), *key)) as pages:
             async for page in pages:
                 yield [Usage.of(row) for row in page]
 
     async def stats(self, days: int, user: str | None) -> Stats:
         """What `user`, or everybody (None), used on each of the last `days` local days, today included."""
-        return added_up(await self._database.read(sums(days, _storable(user))))
+        return added_up(await self._database.read(sums(days, storable(user))))
 
 
 def _record(row: RowMapping) -> Record:
@@ -144,14 +144,14 @@ def _record(row: RowMapping) -> Record:
 
 
 def _row(record: Record) -> dict[str, Any]:
-    row = {name: _storable(value) for name, value in msgspec.structs.asdict(record).items()}
+    row = {name: storable(value) for name, value in msgspec.structs.asdict(record).items()}
     # The legs are JSON, and bounded, where they are written: cut short they would be lost. So is the cost,
     # and that of a correction may be negative.
     exact = {"legs": record.legs, "cost": record.cost}
     return {**row, **exact, "day": date.fromtimestamp(record.opened_at)}
 
 
-def _storable(value: Any) -> Any:
+def storable(value: Any) -> Any:
     """Nothing that a client or a provider chose may cost the row: what a database refuses is replaced."""
     if isinstance(value, str) and not (value.isascii() and value.isprintable() and len(value) <= LONGEST):
         return value[:LONGEST].encode(errors="replace").decode().replace("\0", "\ufffd")

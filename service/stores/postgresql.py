@@ -1,6 +1,7 @@
 """What only PostgreSQL needs: a server, a lock that lives with the connection that writes, its errors."""
 
 import os
+import re
 import secrets
 import socket
 from functools import partial
@@ -32,6 +33,7 @@ READER = SESSION | {"default_transaction_read_only": "on"}
 HOLDER = f"""
 SELECT application_name FROM pg_locks JOIN pg_stat_activity USING (pid)
 WHERE locktype = 'advisory' AND granted AND classid = {LOCK >> 32} AND objid = {LOCK & 0xFFFFFFFF}
+AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
 """
 END_FORMER = """
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = $1 AND pid <> pg_backend_pid()
@@ -93,11 +95,16 @@ class PostgreSQL:
     async def _connection(self, session: dict[str, str], name: str) -> Any:
         settings = session | {"application_name": name}
         try:
-            return await asyncpg.connect(self._url, timeout=CONNECT_SECONDS, server_settings=settings)
+            return await asyncpg.connect(
+                self._url,
+                timeout=CONNECT_SECONDS,
+                server_settings=settings,
+                target_session_attrs="primary",  # of several hosts
+            )
         except TimeoutError as error:
             raise Unreachable("the server does not answer") from error
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-            raise Unreachable(str(error)) from error
+            raise Unreachable(str(error).partition("\n")[0]) from error
         except ValueError as error:  # its text may be a part of the password
             raise Unreachable("database.url cannot be read. Write : / @ % in passwords as %3A…") from error
 
@@ -119,10 +126,9 @@ class PostgreSQL:
                 await connection.execute(f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'")
                 await connection.execute("SELECT pg_advisory_lock($1)", LOCK)
         except asyncpg.LockNotAvailableError:
-            _, process, host, *_ = (await connection.fetchval(HOLDER) or "causerie ? ?").split(" ")
-            raise InUse(
-                f"process {process} on {host} already serves it. Stop that one, or set another database.url"
-            ) from None
+            holder = await connection.fetchval(HOLDER) or "?"
+            name = re.sub(r"causerie (\d+) (\S+) \w+", r"process \1 on \2", holder)
+            raise InUse(f"{name} already serves it. Stop that one, or set another database.url") from None
 
     def create(self) -> None:
         """The server has the database."""

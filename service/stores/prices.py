@@ -82,23 +82,22 @@ class Prices:
             return _cost(_paid(own, tokens.fitted()), "settings")
         if seller.local:
             return FREE
-        if not seller.url or tokens is None or (table := await self._loaded()) is None:
+        if not seller.url or tokens is None:
             return NO_PRICE
         renamed = row.renamed if row else {}
         theirs = dict.fromkeys(renamed.get(model, model) for model in models)
-        return _cost(table.paid(seller.url, seller.name, theirs, tokens.fitted(), at), table.id)
-
-    async def _loaded(self) -> "Table | None":
-        """In a thread: half a second, and 20 MiB."""
-        if self._table is None:
-            try:
+        try:
+            if self._table is None:
                 self._table = await asyncio.to_thread(_load)
-            except Exception:  # whatever is wrong with it, turns end
-                log.exception("there is no table of prices: what others answer is not priced")
-        return self._table
+            paid = self._table.paid(seller.url, seller.name, theirs, tokens.fitted(), at)
+            return _cost(paid, self._table.id)
+        except Exception:  # whatever is wrong with the table, turns end
+            log.exception("what %s takes could not be looked up", provider)
+            return NO_PRICE
 
 
 def _load() -> "Table":
+    """Half a second, and 20 MiB."""
     from service.stores.price_table import Table
 
     return Table()

@@ -1,15 +1,17 @@
 """The ledger's records as an operator asks for them: chosen by what they say, each told whole."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Self
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 from sqlalchemy import ColumnElement, RowMapping, Select, or_, select, tuple_
 
 from service.stores.database import Database
+from service.stores.ledger import storable
 from service.stores.prices import NANO
 from service.stores.schema import records
 
@@ -19,6 +21,7 @@ KEY = (records.c.day, records.c.opened_at, records.c.id)
 """The order of all answers, which an index has; a day's records stand together."""
 TIMES = ("opened_at", "first_token_at", "ended_at")
 A_DAY = timedelta(days=1)
+SOME = 100
 
 
 class Wanted(Struct, frozen=True, kw_only=True):
@@ -79,12 +82,12 @@ class Line(Struct, kw_only=True):
 
     @classmethod
     def of(cls, row: RowMapping) -> Self:
-        told = {name: row[name] for name in cls.__struct_fields__ if name in row}
-        told |= {name: _iso(row[name]) for name in TIMES}
-        return cls(
-            **told
-            | {"day": row["day"].isoformat(), "cost_usd": _dollars(row["cost"]), "legs": _legs(row["legs"])}
-        )
+        told = dict(row)
+        told["cost_usd"] = _dollars(told.pop("cost"))
+        told["day"], told["legs"] = told["day"].isoformat(), _legs(told["legs"])
+        for name in TIMES:
+            told[name] = _iso(told[name])
+        return cls(**told)
 
 
 class Search:
@@ -105,10 +108,12 @@ class Search:
         return [Line.of(row) for row in rows[:count]], _mark(rows[count - 1]) if len(rows) > count else None
 
     async def all(self, wanted: Wanted) -> AsyncGenerator[list[Line], None]:
-        """Every record, the oldest first, in pages."""
+        """Every record, the oldest first, some at a time: between them others have their turn."""
         async with aclosing(self._database.pages(_chosen(wanted), *KEY)) as pages:
             async for page in pages:
-                yield [Line.of(row) for row in page]
+                for start in range(0, len(page), SOME):
+                    yield [Line.of(row) for row in page[start : start + SOME]]
+                    await asyncio.sleep(0)
 
 
 def _chosen(wanted: Wanted) -> Select[Any]:
@@ -116,9 +121,10 @@ def _chosen(wanted: Wanted) -> Select[Any]:
 
 
 def _facts(wanted: Wanted) -> list[ColumnElement[bool]]:
-    facts = [records.c[name] == value for name in ("user", "key", "kind") if (value := getattr(wanted, name))]
+    told = {name: storable(value) for name, value in structs.asdict(wanted).items()}
+    facts = [records.c[name] == value for name in ("user", "key", "kind") if (value := told[name])]
     for name in ("model", "provider"):
-        if value := getattr(wanted, name):
+        if value := told[name]:
             facts.append(or_(records.c[name] == value, records.c[f"{name}_asked"] == value))
     if wanted.ending:
         ending = records.c.ending

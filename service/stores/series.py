@@ -8,6 +8,7 @@ from msgspec import Struct
 from sqlalchemy import RowMapping, Select, func, select
 
 from service.stores.database import Database
+from service.stores.ledger import storable
 from service.stores.prices import NANO
 from service.stores.totals import since, totals
 
@@ -28,7 +29,7 @@ class Piece(Struct):
 
 async def series(database: Database, days: int, by: Dimension, user: str | None) -> list[Piece]:
     """The last `days`, today included, of `user` or of everybody (None); days ascend."""
-    return _folded(await database.read(_sums(days, by, user)))
+    return _folded(await database.read(_sums(days, by, storable(user))))
 
 
 def _sums(days: int, by: Dimension, user: str | None) -> Select[Any]:

@@ -147,7 +147,10 @@ class Account:
         spent = "" if self.whose == "service" else f"; {_dollars(used / NANO)} of it are used or reserved"
         this = f", and this question may cost {_dollars(cost / NANO)}" if cost else ""
         at = renewal.isoformat(timespec="minutes")
-        return f"{name} may spend {whole} a {period}{spent}{this}. The budget is renewed at {at}."
+        less = "Set a lower max_tokens, or ask" if cost else "Ask"
+        return (
+            f"{name} may spend {whole} a {period}{spent}{this}. {less} again from {at}, when it is renewed."
+        )
 
 
 def _later(limit: str, text: str, wait: float) -> LimitReached:

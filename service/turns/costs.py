@@ -1,6 +1,6 @@
 """What a settled record costs: the sum of its legs, each by the prices of its provider."""
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 import msgspec
 from msgspec.structs import replace
@@ -10,16 +10,21 @@ from service.stores.prices import NO_PRICE, Cost, Prices, Tokens
 from service.turns.settlement import Leg, parts
 
 NOTHING = Cost(0, None)
+CLIENT = Cost(0, "client")
+"""Who has brought a key of his own pays by himself."""
 
 
-async def price(record: Record, prices: Prices) -> None:
-    """Fills in the cost, of its legs as well. It waits for nothing but the table of prices, once."""
+async def price(record: Record, prices: Prices, keys: Container[str] = ()) -> None:
+    """Fills in the cost, of its legs as well; `keys` has the providers that the client has a key for.
+
+    It waits for nothing but the table of prices, once.
+    """
     if not record.attempts and record.ending != "interrupted":  # nobody was asked
         cost = NOTHING
     elif record.usage_source is None and record.error is None:  # a picture: nobody has counted it
         cost = await _uncounted(record, prices)
     else:
-        legs = [await _priced(leg, prices, record.opened_at) for leg in parts(record)]
+        legs = [await _priced(leg, prices, record.opened_at, keys) for leg in parts(record)]
         if record.legs:
             record.legs = msgspec.json.encode(legs).decode()
         cost = total(legs)
@@ -35,9 +40,11 @@ def total(legs: Sequence[Leg]) -> Cost:
     return Cost(sum(leg.cost or 0 for leg in used), " + ".join(by) or None)
 
 
-async def _priced(leg: Leg, prices: Prices, at: float) -> Leg:
+async def _priced(leg: Leg, prices: Prices, at: float, keys: Container[str]) -> Leg:
     if leg.idle:
         return replace(leg, cost=0, price=None)
+    if leg.provider in keys:
+        return replace(leg, cost=CLIENT.amount, price=CLIENT.price)
     tokens = Tokens(
         leg.prompt_tokens,
         leg.completion_tokens,

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from service.stores.corrections import KIND
 from service.stores.ledger import Ledger, Record
 from service.stores.prices import Cost, Prices
-from service.turns.costs import price
+from service.turns.costs import CLIENT, price
 
 
 class Change(Struct, frozen=True):
@@ -37,6 +37,8 @@ async def apply(ledger: Ledger, changes: list[Change]) -> None:
 
 
 async def _change(record: Record, prices: Prices) -> Change | None:
+    if CLIENT.price in (record.price or "").split(" + "):
+        return None
     anew = replace(record)
     await price(anew, prices)
     if anew.cost is None or anew.cost == record.cost:

@@ -216,7 +216,7 @@ class Turn:
                 self._grace.cancel()
             self.record.ended_at = time.time()
             used = settle(self.record, self.log.events, self._counted, ending, error)
-            await price(self.record, self._books.prices)
+            await price(self.record, self._books.prices, self._ask.keys)
             self._limiter.settle(self.record)
             words = [] if _has_finished(self.log.events, error) else [_last_words(ending, error)]
             count = [used] if error is None else []

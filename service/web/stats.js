@@ -68,6 +68,9 @@ function enter(session) {
   find("#leave").hidden = who.user === null || !who.needs_key;
   if (who.user === null) {
     turns.leave();
+    loaded = null;
+    users = [];
+    find("#sums").replaceChildren();
     find("#key").focus();
     return;
   }
@@ -89,8 +92,6 @@ async function logIn(/** @type {Event} */ event) {
 
 async function logOut() {
   await service.logOut().catch(fail);
-  loaded = null;
-  find("#sums").replaceChildren();
   begin();
 }
 

@@ -5,7 +5,7 @@ export const words = {
   en: {
     statistics: "Statistics",
     toChat: "Causerie: to the chat",
-    keyNeeded: "This service asks for a key. It is kept as a cookie that no script can read.",
+    keyNeeded: "This service asks for a key. From then on a cookie stands for it, which no script can read.",
     key: "Key",
     logIn: "Log in",
     logOut: "Log out",
@@ -64,7 +64,7 @@ export const words = {
   ru: {
     statistics: "Статистика",
     toChat: "Causerie: к чату",
-    keyNeeded: "Сервису нужен ключ. Он хранится в cookie, недоступной скриптам.",
+    keyNeeded: "Сервису нужен ключ. Дальше его заменяет cookie, недоступный скриптам.",
     key: "Ключ",
     logIn: "Войти",
     logOut: "Выйти",

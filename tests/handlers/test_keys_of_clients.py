@@ -187,3 +187,14 @@ async def test_a_key_is_neither_written_down_nor_repeated(
     told += [caplog.text, *written(tmp_path)]
     assert [THEIRS in text for text in told] == [False] * len(told)
     assert [OURS in text for text in told] == [False] * len(told)
+
+
+async def test_who_brings_a_key_pays_by_himself(tmp_path: Path, upstream: Upstream) -> None:
+    priced = settings(upstream) + 'prices = { "*" = { prompt = 1000.0, completion = 1000.0 } }\n'
+    async with serving(tmp_path, priced, OUR_KEY=OURS, CAUSERIE_CLIENTS_KEYS="true") as service:
+        await answered(service, provider="Upstream", api_key=THEIRS)
+        await answered(service, provider="Upstream")
+        theirs, ours = await service.records()
+    assert (theirs["price"], theirs["cost_usd"]) == ("client", 0)
+    assert ours["price"] == "settings"
+    assert ours["cost_usd"] > 0

@@ -208,13 +208,15 @@ async def test_a_provider_that_is_slow_to_stop_is_not_waited_for(
         finally:
             await closed.wait()
 
-    with monkeypatch.context() as patch:
-        patch.setattr(single.context.registry["Upstream"], "pump", pump)
-        async with single.asking() as answer:
-            await answer.content.readuntil(b'"Hel"}\n\n')
-    await until(lambda: not any(turn.readers for turn in single.context.turns.running(None)))
-    assert text(await single.ask()) == "Hello from the upstream."
-    closed.set()
+    try:
+        with monkeypatch.context() as patch:
+            patch.setattr(single.context.registry["Upstream"], "pump", pump)
+            async with single.asking() as answer:
+                await answer.content.readuntil(b'"Hel"}\n\n')
+        await until(lambda: not any(turn.readers for turn in single.context.turns.running(None)))
+        assert text(await single.ask()) == "Hello from the upstream."
+    finally:
+        closed.set()
 
 
 NOTHING_USED: list[End] = [

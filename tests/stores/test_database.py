@@ -82,6 +82,20 @@ async def test_a_second_process_is_refused_until_the_first_has_ended(url: str) -
         assert database.failing is None
 
 
+async def test_a_few_rows_can_be_written_beside_the_service(url: str) -> None:
+    async with opened(url) as serving:
+        tasks = Tasks()
+        beside = Database(url, 0, tasks)
+        await beside.open(beside=True)
+        await Ledger(beside).settle(Record(id="beside", ending="done"))
+        await Ledger(serving).settle(Record(id="serving", ending="done"))
+        await beside.close()
+        await tasks.close()
+        assert len(await serving.read(select(records))) == 2
+        assert serving.failing is None
+        assert "already serves it" in await refusal(url)
+
+
 async def test_a_database_of_a_newer_version_is_refused_and_left_alone(url: str) -> None:
     async with opened(url):
         pass
@@ -178,3 +192,8 @@ async def test_pages_are_complete_ordered_and_bounded(database: Database, ledger
     found = [[(row["opened_at"], row["id"]) for row in page] async for page in pages]
     assert [len(page) for page in found] == [PAGE, PAGE, 500]
     assert list(itertools.chain(*found)) == sorted((index // 7, f"{-index}") for index in range(number))
+
+
+def test_the_driver_of_postgresql_is_loaded_for_postgresql_only() -> None:
+    script = "import sys, service.app; sys.exit('asyncpg' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", script], check=False, timeout=60).returncode == 0

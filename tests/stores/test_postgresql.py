@@ -119,6 +119,14 @@ async def test_a_lock_that_another_has_taken_meanwhile_is_respected(
         assert database.failing is None
 
 
+async def test_whoever_has_the_lock_is_named(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(system, "LOCK_SECONDS", 1)
+    connection = await asyncpg.connect(url, server_settings={"application_name": "a backup"})
+    await connection.execute(f"SELECT pg_advisory_lock({system.LOCK})")
+    assert "a backup already serves it." in await refusal(url)
+    await connection.close()
+
+
 class Wire:
     """Lies between the service and the server; what runs over it can be silenced, and stays open."""
 

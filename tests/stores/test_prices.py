@@ -163,6 +163,16 @@ async def test_a_sum_that_no_database_can_hold_is_none() -> None:
     assert await cost(dear, "Gateway", "m", prompt=MILLION + 1) == NO_PRICE
 
 
+async def test_without_the_table_what_others_answer_has_no_price(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setitem(sys.modules, "service.stores.price_table", None)
+    both = prices(OPENAI, OLLAMA)
+    assert await cost(both, "OpenAI", "gpt-4o-mini", prompt=1) == NO_PRICE
+    assert await cost(both, "Ollama", "small", prompt=1) == FREE
+    assert "what OpenAI takes could not be looked up" in caplog.text
+
+
 LAZY = """
 import asyncio, sys
 from service.settings import ProviderRow

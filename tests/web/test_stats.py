@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from playwright.async_api import Browser, Locator, expect
+from playwright.async_api import Browser, ConsoleMessage, Locator, expect
 
 from service.stores.ledger import Record
 from tests.serving import Json, Service
@@ -28,12 +28,18 @@ async def opened(
     context = await browser.new_context(**DESK | options)
     context.set_default_timeout(10_000)
     visit = Visit(await context.new_page(), service.url)
+    visit.page.on("console", lambda said: visit.wrongs.extend([said.text] if _is_wrong(said) else []))
     await visit.page.goto(f"{service.url}/stats/{query}")
     try:
         yield visit
     finally:
         await context.close()
     assert visit.wrongs == []
+
+
+def _is_wrong(said: ConsoleMessage) -> bool:
+    """A key that is not valid is a 401, which the browser tells by itself."""
+    return said.type in {"error", "warning"} and "401" not in said.text
 
 
 async def use(service: Service, upstream: Upstream) -> None:
