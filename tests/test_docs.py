@@ -52,19 +52,29 @@ async def test_what_python_is_told_to_do_is_done(tmp_path: Path) -> None:
             assert b"Paris" in output
 
 
-async def test_the_check_command_prints_the_settings(tmp_path: Path) -> None:
-    (command,) = commands(".venv/bin/python")
-    environment = os.environ | {"OPENAI_API_KEY": "sk-canary", "XDG_STATE_HOME": str(tmp_path)}
+async def printed(word: str, **variables: str) -> str:
+    """What the one command with this word prints."""
+    (command,) = commands(word)
     process = await asyncio.create_subprocess_shell(
         command.replace(".venv/bin/python", sys.executable),
         cwd=ROOT,
-        env=environment,
+        env=os.environ | variables,
         stdout=asyncio.subprocess.PIPE,
     )
     output, _ = await process.communicate()
     assert process.returncode == 0
-    assert b"port = 8080" in output
-    assert b"sk-canary" not in output
+    return output.decode()
+
+
+async def test_the_check_command_prints_the_settings(tmp_path: Path) -> None:
+    output = await printed("service check", OPENAI_API_KEY="sk-canary", XDG_STATE_HOME=str(tmp_path))
+    assert "port = 8080" in output
+    assert "sk-canary" not in output
+
+
+async def test_the_keys_command_prints_a_key(tmp_path: Path) -> None:
+    output = await printed("keys create", CAUSERIE_STATE_DIR=str(tmp_path))
+    assert re.search(r"^ck-[\w-]{8}-[\w-]{43}$", output, re.MULTILINE)
 
 
 @pytest.mark.parametrize("file", DOCUMENTS, ids=lambda file: file.name)
