@@ -36,6 +36,7 @@ from service.providers.registry import Registry
 from service.providers.roster import roster
 from service.routes import Route, mount
 from service.settings import SECRET, Settings
+from service.silence import Silence
 from service.stores.database import Database
 from service.stores.journal import Journal
 from service.stores.keys import Keys
@@ -112,6 +113,7 @@ def assemble(settings: Settings) -> Context:
         auto=auto,
         limiter=limiter,
         turns=turns,
+        silence=Silence(settings.stream.heartbeat * 0.9),  # it is noticed up to a tenth late
         started_at=time.time(),
         draining=asyncio.Event(),
     )

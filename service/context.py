@@ -9,6 +9,7 @@ from service.issuer import Issuer
 from service.providers.auto import Auto
 from service.providers.registry import Registry
 from service.settings import Settings
+from service.silence import Silence
 from service.stores.database import Database
 from service.stores.keys import EVERYTHING, Grant, Keys
 from service.stores.ledger import Ledger, Record
@@ -34,6 +35,8 @@ class Context(Struct, frozen=True):
     auto: Auto
     limiter: Limiter
     turns: Turns
+    silence: Silence
+    """Of streams, which is broken by a sign of life."""
     started_at: float
     draining: asyncio.Event
     """Set when the service has been told to stop."""

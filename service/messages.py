@@ -73,6 +73,10 @@ class Generation(Struct, frozen=True, omit_defaults=True, kw_only=True):
     thinking: dict[str, Any] | None = None
 
 
+UNSAID, NOBODY = Generation(), frozenset[str]()
+"""Shared by the questions that say nothing of how to answer, and of who must not: each takes 250 bytes."""
+
+
 class Allowed(Struct, frozen=True):
     """Which providers and models may answer, by name; None is all of them."""
 
@@ -95,8 +99,8 @@ class Ask(Struct, frozen=True, kw_only=True):
 
     messages: list[Message]
     model: str | None = None
-    generation: Generation = Generation()
-    ignored: frozenset[str] = frozenset()
+    generation: Generation = UNSAID
+    ignored: frozenset[str] = NOBODY
     """Names of providers that must not answer, where the service chooses one."""
     allowed: Allowed = Allowed()
     """What whoever asks has a right to."""

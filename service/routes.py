@@ -169,9 +169,14 @@ def _endpoint(handler: Handler) -> Function:
             arguments["query"] = _query(request.query, signature.query)
         for name in signature.injected:
             arguments[name] = _injected(request, name)
-        response = await _response(request, await handler(**arguments), settings)
-        if "cookie" in arguments:
-            _leave(arguments["cookie"], response)
+        answer, cookie = await handler(**arguments), arguments.get("cookie")
+        del arguments  # what was asked would be kept for as long as a stream lasts
+        if isinstance(answer, Stream):
+            response = await streamed(request, answer)
+        else:
+            response = await _response(request, answer, settings)
+        if cookie:
+            _leave(cookie, response)
         if seconds:
             response.headers["Cache-Control"] = f"private, max-age={seconds}"
             response.headers["Vary"] = "Authorization, Cookie, x-user, x-api-key, x_user, x_api_key"
@@ -188,7 +193,7 @@ def _admit(caller: Caller, policy: str) -> None:
         raise Forbidden("Only the operator may do this.")
 
 
-def decoded(data: bytes, decoder: msgspec.json.Decoder[Any]) -> Any:
+def decoded(data: bytes | bytearray, decoder: msgspec.json.Decoder[Any]) -> Any:
     """The body as its type; raises `BadRequest` with the JSON path of what does not fit."""
     try:
         return decoder.decode(data)
@@ -213,23 +218,34 @@ def _query(query: Mapping[str, str], kind: Any) -> Any:
         raise BadRequest(f"{what} in the query parameter {name}.", name) from error
 
 
-async def _read(request: web.Request, settings: Settings) -> bytes:
+async def _read(request: web.Request, settings: Settings) -> bytearray:
     """The body, within the limits on its size and on the time it may take."""
     limit = settings.server.body_limit
-    too_large = TooLarge(f"The body is larger than the limit of {limit} bytes. Send less.")
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise UnsupportedMedia("Compressed bodies are not accepted. Send it without Content-Encoding.")
     if request.content_type.startswith("multipart/"):
         raise UnsupportedMedia("Multipart bodies are not accepted here. Send JSON.")
     if (request.content_length or 0) > limit:
-        raise too_large
+        raise _too_large(limit)
     try:
         async with asyncio.timeout(settings.server.body_timeout):
-            return await request.read()
-    except web.HTTPRequestEntityTooLarge as error:
-        raise too_large from error
+            return await _received(request, limit)
     except TimeoutError as error:
         raise RequestTimeout("The body did not arrive in time. Send it again.") from error
+
+
+async def _received(request: web.Request, limit: int) -> bytearray:
+    """Not `request.read()`: what that returns is kept until the request is answered."""
+    body = bytearray()
+    async for data in request.content.iter_any():
+        body += data
+        if len(body) > limit:
+            raise _too_large(limit)
+    return body
+
+
+def _too_large(limit: int) -> TooLarge:
+    return TooLarge(f"The body is larger than the limit of {limit} bytes. Send less.")
 
 
 def _injected(request: web.Request, name: str) -> Mapping[str, str] | Caller | str | object:
@@ -263,8 +279,6 @@ def _leave(cookie: Cookie, response: web.StreamResponse) -> None:
 
 async def _response(request: web.Request, answer: Any, settings: Settings) -> web.StreamResponse:
     match answer:
-        case Stream():
-            return await streamed(request, answer, settings.stream)
         case Whole():
             return await folded(answer)
         case Lines():

@@ -2,17 +2,17 @@
 
 import asyncio
 from collections.abc import Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Any
 
 import msgspec
 from aiohttp import web
 from msgspec import Struct
 
-from service.context import STARTED
+from service.context import CONTEXT, STARTED
 from service.errors import ServiceError, Unavailable
 from service.events import TOKENS, Batch, Event, Reset, Resumable
-from service.settings import Stream as Limits
+from service.silence import Silence
 from service.turns.admission import Found
 from service.turns.log import Log
 from service.turns.turn import failure
@@ -64,7 +64,7 @@ async def folded(whole: Whole) -> web.Response:
     return web.Response(body=body, content_type="application/json", headers={"X-Turn-Id": whole.turn.id})
 
 
-async def streamed(request: web.Request, stream: Stream, limits: Limits) -> web.StreamResponse:
+async def streamed(request: web.Request, stream: Stream) -> web.StreamResponse:
     """Follows the turn to its end; a reader who leaves, or does not read, loses only his connection."""
     response = web.StreamResponse(
         headers={
@@ -78,17 +78,25 @@ async def streamed(request: web.Request, stream: Stream, limits: Limits) -> web.
     )
     if request.method == "HEAD":  # whoever asks for the head alone is no reader
         return response
+    context = request.config_dict[CONTEXT]
     with stream.turn.reading() as log:
         if stream.patience and (error := await _early_failure(log, stream.patience)):
             raise error
         request[STARTED] = True
         try:
             await response.prepare(request)
-            await Reader(log, stream, response, limits).run()
+            _let_go(request, response)
+            await Reader(log, stream, response, context.settings.stream.write_timeout, context.silence).run()
         except (ConnectionResetError, TimeoutError):
             if request.transport:
                 request.transport.abort()
     return response
+
+
+def _let_go(request: web.Request, response: web.StreamResponse) -> None:
+    """Frees 3 KB that no stream needs: headers that are sent, and the timer of a connection that is idle."""
+    response.headers.clear()
+    request.protocol.keep_alive(True)
 
 
 async def _early_failure(log: Log, patience: float) -> ServiceError | None:
@@ -112,44 +120,51 @@ class Reader:
     a token. Once the socket is full, the reader waits until it is not, and catches up from the log.
     """
 
-    def __init__(self, log: Log, stream: Stream, response: web.StreamResponse, limits: Limits) -> None:
-        self._log, self._response, self._limits = log, response, limits
+    __slots__ = (
+        "_live",
+        "_log",
+        "_patience",
+        "_position",
+        "_response",
+        "_silence",
+        "_stream",
+        "_wire",
+    )
+
+    def __init__(
+        self, log: Log, stream: Stream, response: web.StreamResponse, patience: float, silence: Silence
+    ) -> None:
+        self._log, self._response, self._patience, self._silence = log, response, patience, silence
         self._stream, self._wire, self._position = stream, stream.wire, stream.after
-        self._loop = asyncio.get_running_loop()
-        self._sent_at = self._loop.time()
-        self._beat = self._loop.call_later(limits.heartbeat, self._break_silence)
         self._live: asyncio.Future[asyncio.Future[Any] | None] | None = None
-        """There while the sink writes; its result is what a full socket waits for, None at the log's end."""
+        """Until it is done the sink writes; its result is what a full socket waits for, None at the end."""
 
     async def run(self) -> None:
         """Raises `ConnectionResetError` when the client has gone, `TimeoutError` when it does not read."""
+        self._log.attach(self._sink)
+        self._silence.heard(self)
         try:
             if self._stream.reset:
                 await self._drained(self._send(self._wire.aside(Reset("This id is none of this turn's."))))
-            with self._log.attached(self._sink):
-                await self._follow()
+            await self._catch_up()
+            while not (self._log.ended or self._log.dismissed):
+                self._live = asyncio.get_running_loop().create_future()
+                await self._drained(await self._live)
+                await self._catch_up()
             if not self._log.ended:
                 await self._drained(self._send(self._wire.aside(Resumable(self._stream.turn.id))))
             await self._drained(self._send(self._wire.end()))
         finally:
-            self._beat.cancel()
+            self._silence.forget(self)
+            self._log.detach(self._sink)
 
-    async def _follow(self) -> None:
-        while True:
-            while batch := self._log.events[self._position : self._position + PIECE]:
-                data = self._wire.encode(batch, self._position)
-                self._position += len(batch)
-                await self._drained(self._send(data))
-                if len(batch) == PIECE:
-                    await asyncio.sleep(0)  # a fast socket is never full: others must have their turn
-            if self._log.ended or self._log.dismissed:
-                return
-            self._live = self._loop.create_future()
-            try:
-                full = await self._live
-            finally:
-                self._live = None
-            await self._drained(full)
+    async def _catch_up(self) -> None:
+        while batch := self._log.events[self._position : self._position + PIECE]:
+            data = self._wire.encode(batch, self._position)
+            self._position += len(batch)
+            await self._drained(self._send(data))
+            if len(batch) == PIECE:
+                await asyncio.sleep(0)  # a fast socket is never full: others must have their turn
 
     def _sink(self, events: Batch) -> None:
         if self._live is None or self._live.done():
@@ -168,25 +183,20 @@ class Reader:
 
     def _send(self, data: bytes) -> asyncio.Future[Any] | None:
         """Hands data to the socket, now; returns what to wait for when the socket is full."""
-        self._sent_at = self._loop.time()
+        self._silence.heard(self)
         return written(self._response, data) if data else None
 
     async def _drained(self, full: asyncio.Future[Any] | None) -> None:
         if full:
-            async with asyncio.timeout(self._limits.write_timeout):
+            async with asyncio.timeout(self._patience):
                 await asyncio.shield(full)  # it belongs to the connection
 
-    def _break_silence(self) -> None:
-        """Sends a heartbeat after a while of silence: proxies and clients give up on a silent stream."""
-        wait = self._sent_at + self._limits.heartbeat - self._loop.time()
-        if wait <= 0:
-            wait = self._limits.heartbeat
-            if self._live and not self._live.done():  # else it is behind, and its socket full
-                try:
-                    self._send(self._wire.heartbeat)
-                except ConnectionResetError:
-                    return  # the handler is being told as well
-        self._beat = self._loop.call_later(wait, self._break_silence)
+    def silent(self) -> None:
+        """Sends a heartbeat: proxies and clients give up on a silent stream."""
+        self._silence.heard(self)
+        if self._live and not self._live.done():  # else it is behind, and its socket full
+            with suppress(ConnectionResetError):  # the handler is being told as well
+                self._send(self._wire.heartbeat)
 
 
 def written(response: web.StreamResponse, data: bytes) -> asyncio.Future[Any] | None:

@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-PROCESS = frozenset({"app", "server", "supervisor", "commands", "bookkeeping", "persons", "__main__"})
+PROCESS = frozenset({"app", "server", "supervisor", "commands", "__main__"})
 REQUESTS = frozenset({"handlers", "middleware"})
 FRAMEWORK = frozenset({"context", "issuer", "routes", "openapi", "streaming"})
-VALUES = frozenset({"messages", "events", "errors", "settings", "sources", "toml", "tasks", "telemetry"})
+VALUES = frozenset(
+    {"messages", "events", "errors", "settings", "silence", "sources", "toml", "tasks", "telemetry"}
+)
 LAYERS = (
     PROCESS,
     REQUESTS,

@@ -7,7 +7,7 @@ from msgspec import field
 from service.context import Context
 from service.handlers.clients import Brought, Clients, Key
 from service.handlers.headers import legacy, terms, wants_lines
-from service.messages import Ask, Generation, Message, tidied
+from service.messages import NOBODY, UNSAID, Ask, Generation, Message, tidied
 from service.routes import route, user
 from service.stores.ledger import Record
 from service.streaming import Stream
@@ -45,11 +45,12 @@ class Conversation(Generation, frozen=True, kw_only=True):
         alone = [Message("user", self.prompt)] if self.prompt and not self.messages else []
         generation = {name: getattr(self, name) for name in Generation.__struct_fields__}
         generation["n"] = None  # this wire has no room for more than one answer
+        said = any(value is not None for value in generation.values())
         return Ask(
             messages=tidied(self.messages or alone),
             model=self.model or None,
-            generation=Generation(**generation),
-            ignored=frozenset(self.ignored or ()),
+            generation=Generation(**generation) if said else UNSAID,
+            ignored=frozenset(self.ignored) if self.ignored else NOBODY,
             keys=brought.keys,
             base_url=brought.base_url,
             web_search=self.web_search or False,

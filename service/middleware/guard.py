@@ -5,6 +5,7 @@ A page can send requests here by itself (their `Origin` gives it away), or have 
 address ("DNS rebinding": the `Host` gives it away).
 """
 
+from collections.abc import Awaitable
 from ipaddress import ip_address
 
 from aiohttp import web
@@ -19,7 +20,7 @@ LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 @web.middleware
-async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
+def guard(request: web.Request, handler: Handler) -> Awaitable[web.StreamResponse]:
     """Refuses hosts and origins that the operator has not named."""
     context = request.config_dict[CONTEXT]
     settings, host = context.settings, request.headers.get("Host", "")
@@ -33,7 +34,7 @@ async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
         raise Forbidden(
             "Pages of other sites may not load this. Open it by itself, or add them to server.origins."
         )
-    return await handler(request)
+    return handler(request)
 
 
 def _known(host: str, bound: str, server: Server, any_address: bool) -> bool:

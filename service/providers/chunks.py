@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 
 CHOICES = 128
 """OpenAI's limit on `n`."""
+NO_NAMES = frozenset[str]()
 PATIENCE = 64
 """For how many chunks at most nobody looks whether they have become usual again."""
 
@@ -95,7 +96,7 @@ class Chunks:
         n: int = CHOICES,
     ) -> None:
         self._label, self._asked, self._chosen, self._broken = label, asked, chosen, broken
-        self._tools, self._n = _names(tools or ()), n
+        self._tools, self._n = _names(tools) if tools else NO_NAMES, n
         self._seed = secrets.token_hex(8)
         self._named = False
         self._choices: dict[int, Choice] = {}

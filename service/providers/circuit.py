@@ -5,8 +5,6 @@ Whether a provider answers for its models is another fact, which the registry ke
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from math import ceil
 from typing import Literal
 
@@ -69,28 +67,31 @@ class Circuit:
         self._rested_at = _now()
         self._rests_until = self._rested_at + min(seconds, LONGEST_REST)
 
-    @contextmanager
-    def asked(self) -> Iterator[Callable[[], None]]:
-        """Held while the provider answers; what it gives is to be called at the first word.
+    def asked(self) -> "Question":
+        """Held while the provider answers; its `heard` is to be called at the first word.
 
         The first question while it is half-open is the one that tries.
         """
-        began, tries = _now(), self.state == "half-open" and not self._probing
+        tries = self.state == "half-open" and not self._probing
         self._probing |= tries
+        return Question(self, tries)
+
+    def heard(self, began: float) -> None:
+        """A question that began then has got its first word."""
+        self._close(began, self._allowed - 1)
+
+    def ended(self, question: "Question", error: BaseException | None) -> None:
         outcome = "stopped"
-        try:
-            yield lambda: self._close(began, self._allowed - 1)
-            self._close(began, 0)
+        if error is None:
+            self._close(question.began, 0)
             outcome = "answered"
-        except ServiceError as error:
+        elif isinstance(error, ServiceError):
             outcome = type(error).code
             if error.outage:
                 self._fail(error)
-            raise
-        finally:
-            self._attempts.labels(self._name, outcome).inc()
-            if tries:
-                self._probing = False
+        self._attempts.labels(self._name, outcome).inc()
+        if question.tries:
+            self._probing = False
 
     def _close(self, began: float, failures: int) -> None:
         """What was asked before it opened, or wanted to rest, says nothing about now."""
@@ -110,6 +111,25 @@ class Circuit:
             self._opened_at = _now()
             said = "%s is left out for %g s after %d failures in a row, the last one %s"
             log.warning(said, self._name, self._cool_down, self._failures, self._last)
+
+
+class Question:
+    """The context of one question; no generator, for a frame is kept as long as a stream."""
+
+    __slots__ = ("_circuit", "began", "tries")
+
+    def __init__(self, circuit: Circuit, tries: bool) -> None:
+        self._circuit, self.tries, self.began = circuit, tries, _now()
+
+    def __enter__(self) -> "Question":
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        self._circuit.ended(self, error)
+
+    def heard(self) -> None:
+        """The first word has come."""
+        self._circuit.heard(self.began)
 
 
 def _now() -> float:

@@ -5,7 +5,7 @@ Source: OpenAI's API reference, "Create chat completion", "List models", "Create
 """
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Coroutine, Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -83,15 +83,15 @@ class Compatible(ChatCompletions):
         if self._paints(ask.model):
             wish(ask, self._row.image_sizes)
 
-    async def pump(self, ask: Ask, append: Append) -> None:
+    def pump(self, ask: Ask, append: Append) -> Coroutine[Any, Any, None]:
         if self._paints(ask.model):
-            append([self.chosen(ask.model)])
-            body = wish(ask, self._row.image_sizes)
-            append(painted(await self.paint(body, ask.keys), ask, body))
-        elif self._theirs(ask.model) in self._drawers:
-            await super().pump(ask, _drawing(append, ask))
-        else:
-            await super().pump(ask, append)
+            return self._paint(ask, append)
+        return super().pump(ask, _drawing(append, ask) if self._draws(ask.model) else append)
+
+    async def _paint(self, ask: Ask, append: Append) -> None:
+        append([self.chosen(ask.model)])
+        body = wish(ask, self._row.image_sizes)
+        append(painted(await self.paint(body, ask.keys), ask, body))
 
     async def embed(self, body: Mapping[str, Any], keys: Secrets) -> dict[str, Any]:
         """OpenAI's embeddings: the request's fields, and what they were answered with."""
@@ -121,6 +121,9 @@ class Compatible(ChatCompletions):
 
     def _paints(self, model: str | None) -> bool:
         return model in self._row.image_models or self._theirs(model) in self._painters
+
+    def _draws(self, model: str | None) -> bool:
+        return self._theirs(model) in self._drawers
 
     def _fields(self, ask: Ask) -> dict[str, Any]:
         fields = super()._fields(ask)

@@ -1,14 +1,12 @@
 """`Custom`: an OpenAI-compatible upstream that the client names, where the operator allows it."""
 
 import asyncio
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 
 import aiohttp
 from aiohttp import SocketFactoryType
 from aiohttp.abc import AbstractResolver
 
-from service.errors import Forbidden, ProviderTimeout
+from service.errors import Forbidden, ProviderTimeout, ServiceError
 from service.events import Answerer, Chosen
 from service.messages import Ask
 from service.providers.addresses import Refused, address_of, is_named, public_socket
@@ -96,20 +94,16 @@ class _Elsewhere(Compatible):
     async def models_at(self, base_url: str, keys: Secrets) -> list[Model]:
         return [model.model() for model in await self._listed_at(_base(base_url), keys) or ()]
 
-    @asynccontextmanager
-    async def _translating(self, keys: Secrets, base: str) -> AsyncGenerator[None, None]:
-        async with super()._translating(keys, base):
-            try:
-                yield
-            except (aiohttp.ClientConnectorError, aiohttp.InvalidURL) as error:
-                # aiohttp itself refuses 127.1 and other numbers that are no address as it should be written.
-                if isinstance(error, aiohttp.InvalidURL) or isinstance(error.os_error, Refused):
-                    raise Forbidden(
-                        f"{base} has no public address, so it is not asked. The operator may name its host"
-                        " in clients.upstream_hosts.",
-                        "base_url",
-                    ) from error
-                raise
+    def _in_words(self, error: aiohttp.ClientError | OSError, base: str) -> ServiceError:
+        # aiohttp itself refuses 127.1 and other numbers that are no address as it should be written.
+        refused = isinstance(error, aiohttp.ClientConnectorError) and isinstance(error.os_error, Refused)
+        if refused or isinstance(error, aiohttp.InvalidURL):
+            return Forbidden(
+                f"{base} has no public address, so it is not asked. The operator may name its host"
+                " in clients.upstream_hosts.",
+                "base_url",
+            )
+        return super()._in_words(error, base)
 
 
 def _base(base_url: str | None) -> str:

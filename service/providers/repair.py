@@ -35,6 +35,8 @@ class Thoughts:
     has opened them, cannot be told from an answer, and stays one.
     """
 
+    __slots__ = ("_close", "_held", "_stage", "_trims", "settled")
+
     def __init__(self) -> None:
         self.settled = False
         """What comes from here on is text, as it stands."""

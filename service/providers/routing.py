@@ -107,8 +107,8 @@ class Route(Provider):
         """What it failed with; None when it has answered."""
         own_key = target.provider.name in ask.keys
         try:
-            with target.circuit.asked() as heard:
-                said.begin(heard)
+            with target.circuit.asked() as question:
+                said.begin(question.heard)
                 await self._pumped(target, said.continued(replace(ask, model=target.model)), said.append)
         except ServiceError as error:
             if error.retry_after is not None and not own_key:  # one client's limit is nobody else's
@@ -146,6 +146,8 @@ class Step(Struct, frozen=True):
 
 class Course:
     """The way of one turn through its targets: each is asked once, and again only when it has said when."""
+
+    __slots__ = ("_back", "_left", "_patience", "_pause")
 
     def __init__(self, targets: Sequence[Target], patience: float) -> None:
         self._left = list(targets)
@@ -199,6 +201,8 @@ class Said:
 
     With `continues` it keeps the text, for whoever may have to go on with it.
     """
+
+    __slots__ = ("_append", "_called", "_continues", "_heard", "_held", "_thinking", "_words", "anything")
 
     def __init__(self, append: Append, *, continues: bool) -> None:
         self._append, self._continues = append, continues

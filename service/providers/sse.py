@@ -23,6 +23,14 @@ class EventStream:
     Only `data` is of interest here: comments and the fields event, id and retry are passed over.
     """
 
+    __slots__ = (
+        "_after_cr",
+        "_data",
+        "_head",
+        "_limit",
+        "_line",
+    )
+
     def __init__(self, limit: int = LIMIT) -> None:
         self._limit = limit
         self._head: bytes | None = b""  # what may still become a BOM; None once that is settled

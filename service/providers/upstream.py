@@ -27,6 +27,7 @@ from service.providers.provider import Append, Model, Provider
 from service.providers.proxies import Proxies
 from service.providers.sse import LIMIT
 from service.settings import ProviderRow, Secrets
+from service.silence import Silence
 from service.tasks import Tasks
 
 ERROR_BYTES = 16_384
@@ -69,6 +70,7 @@ class Upstream(Provider, ABC):
         self.default_model, self.local = row.default_model or None, row.local
         self._row, self._key = row, key
         self._deadlines = deadlines or Deadlines()
+        self._silence = Silence(self._deadlines.idle)
         self._connections = row.connections or connections
         self._http: aiohttp.ClientSession
         self._proxies: Proxies | None = None
@@ -113,19 +115,25 @@ class Upstream(Provider, ABC):
             append([_unsearched(self.label)])
         if ask.model in self._row.renamed:
             append = _without_names(append)
-        async with (
-            self._translating(ask.keys, base := self._base(ask)),
-            asyncio.timeout(self._deadlines.first_token) as deadline,
-            self._request("POST", base, self.path, ask.keys, await self._body(ask)) as answer,
-        ):
-            reading = self._reading(ask)
-            try:
-                await self._read(answer, reading, append, deadline)
-                append(reading.end())
-            except BaseException:
-                if withheld := reading.left():
-                    append(withheld)
-                raise
+        base = self._base(ask)
+        try:  # no `_translating`, for its frame would be kept as long as the stream
+            async with (
+                asyncio.timeout(self._deadlines.first_token) as deadline,
+                await self._asked("POST", base, self.path, ask.keys, await self._body(ask)) as answer,
+            ):
+                reading = self._reading(ask)
+                try:
+                    await self._read(answer, reading, append, deadline)
+                    append(reading.end())
+                except BaseException:
+                    if withheld := reading.left():
+                        append(withheld)
+                    raise
+        except ServiceError as error:
+            self._hide_keys(error, ask.keys)
+            raise
+        except (aiohttp.ClientError, OSError) as error:
+            raise self._in_words(error, base) from error
 
     async def post(self, path: str, body: Mapping[str, Any], keys: Secrets) -> dict[str, Any]:
         """What a path that does not stream answers to our name of a model. Raises `ServiceError`."""
@@ -191,18 +199,19 @@ class Upstream(Provider, ABC):
         if answer.content_type == "application/json":  # it does not stream, whatever it was asked
             append(reading.events([await read(answer, LIMIT)]))
             return
-        framing = self._framing()
-        clock, idle, due = asyncio.get_running_loop().time, self._deadlines.idle, 0.0
-        async for data in answer.content.iter_any():
-            if events := reading.events(framing.feed(data)):
-                append(events)
-                now = clock()
-                if now > due:  # to move a timer costs as much as a token, so it is done now and then
-                    deadline.reschedule(now + idle)
-                    due = now + idle / 20
-            if reading.done:
-                await let_go(answer)
-                return
+        framing, idle = self._framing(), _Idle(deadline)
+        try:
+            while data := await answer.content.readany():
+                if events := reading.events(framing.feed(data)):
+                    append(events)
+                    self._silence.heard(idle)
+                    if deadline.when():  # that of the first token
+                        deadline.reschedule(None)
+                if reading.done:
+                    await let_go(answer)
+                    return
+        finally:
+            self._silence.forget(idle)
         if events := reading.events(framing.end()):
             append(events)
 
@@ -216,19 +225,33 @@ class Upstream(Provider, ABC):
         data: bytes | None = None,
         missing: bool = False,
     ) -> AsyncGenerator[aiohttp.ClientResponse, None]:
-        """An answer of 200, or if `missing` may be one that says that there is no such path.
+        async with await self._asked(method, base, path, keys, data, missing) as answer:
+            yield answer
 
-        No redirect is followed, for it could lead a key elsewhere.
+    async def _asked(
+        self,
+        method: str,
+        base: str,
+        path: str,
+        keys: Secrets,
+        data: bytes | None = None,
+        missing: bool = False,
+    ) -> aiohttp.ClientResponse:
+        """The head of an answer of 200, or if `missing` may be of one that says that there is no such path.
+
+        No redirect is followed, for it could lead a key elsewhere. Whoever reads a stream has it from here:
+        in a context of its own, what was sent would be kept for as long as the stream lasts.
         """
         url = base + path
         proxy = self._proxies.of(url) if self._proxies else None
         headers = self._headers(base, keys)
-        async with self._http.request(
+        answer = await self._http.request(
             method, url, data=data, headers=headers, proxy=proxy, allow_redirects=False
-        ) as answer:
-            if answer.status != 200 and not (missing and answer.status in MISSING):
+        )
+        if answer.status != 200 and not (missing and answer.status in MISSING):
+            async with answer:
                 raise await self._refusal(answer)
-            yield answer
+        return answer
 
     def _headers(self, base: str, keys: Secrets) -> dict[str, str]:
         """The client's key alone, or what is ours, which leaves for the row's own address only."""
@@ -272,21 +295,42 @@ class Upstream(Provider, ABC):
         try:
             yield
         except ServiceError as error:
-            for key in filter(None, (self._key, keys.get(self.name))):  # some repeat what they were sent
-                error.message = error.message.replace(key, "…")
+            self._hide_keys(error, keys)
             raise
-        except aiohttp.ConnectionTimeoutError as error:
-            raise ProviderTimeout(f"{self.label} could not be reached in time.") from error
-        except TimeoutError as error:
-            raise ProviderTimeout(f"{self.label} was silent for too long. Try again.") from error
-        except (aiohttp.ClientProxyConnectionError, aiohttp.ClientHttpProxyError) as error:
-            raise ProviderError(
-                f"The proxy does not lead to {self.label}. Check HTTPS_PROXY, HTTP_PROXY and NO_PROXY."
-            ) from error
-        except aiohttp.ClientConnectorError as error:
-            raise ProviderError(f"{self.label} cannot be reached at {base}. Is it running?") from error
         except (aiohttp.ClientError, OSError) as error:
-            raise ProviderError(self.broken) from error
+            raise self._in_words(error, base) from error
+
+    def _hide_keys(self, error: ServiceError, keys: Secrets) -> None:
+        """Some upstreams repeat what they were sent."""
+        for key in filter(None, (self._key, keys.get(self.name))):
+            error.message = error.message.replace(key, "…")
+
+    def _in_words(self, error: aiohttp.ClientError | OSError, base: str) -> ServiceError:
+        match error:
+            case aiohttp.ConnectionTimeoutError():
+                return ProviderTimeout(f"{self.label} could not be reached in time.")
+            case TimeoutError():
+                return ProviderTimeout(f"{self.label} was silent for too long. Try again.")
+            case aiohttp.ClientProxyConnectionError() | aiohttp.ClientHttpProxyError():
+                return ProviderError(
+                    f"The proxy does not lead to {self.label}. Check HTTPS_PROXY, HTTP_PROXY and NO_PROXY."
+                )
+            case aiohttp.ClientConnectorError():
+                return ProviderError(f"{self.label} cannot be reached at {base}. Is it running?")
+            case _:
+                return ProviderError(self.broken)
+
+
+class _Idle:
+    """An answer that may fall silent: then its deadline has come."""
+
+    __slots__ = ("_deadline",)
+
+    def __init__(self, deadline: asyncio.Timeout) -> None:
+        self._deadline = deadline
+
+    def silent(self) -> None:
+        self._deadline.reschedule(0)
 
 
 def _unsearched(label: str) -> Noted:

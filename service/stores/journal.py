@@ -62,9 +62,9 @@ class Journal:
         """Queues the row of a turn that begins."""
         self._database.write(self._turn, _row(entry, None))
 
-    def append(self, turn: str, first: int, events: Sequence[Event]) -> None:
+    def append(self, turn: str, first: int, events: Sequence[Event]) -> asyncio.Future[None]:
         """Queues a piece of a running turn's log; `first` is the index of its first event."""
-        self._database.write(self._piece, {"turn": turn, "first": first, "events": packed(events)})
+        return self._database.write(self._piece, {"turn": turn, "first": first, "events": packed(events)})
 
     def close(self, entry: Entry, events: Sequence[Event]) -> asyncio.Future[None]:
         """Queues the whole log of an ended turn, in the place of its pieces; done when it is durable."""

@@ -213,15 +213,21 @@ class Turns:
         while True:
             await self._busy.wait()
             await asyncio.sleep(JOURNAL_SECONDS)
-            if not self._books.failing:  # what waits for a disk should not grow by itself
-                self._write_down()
+            # What waits for a disk should not grow by itself: a slow one gets longer pieces, not more.
+            if not self._books.failing and (last := self._write_down()):
+                await asyncio.wait([last])
             if not self._running:
                 self._busy.clear()
 
-    def _write_down(self) -> None:
-        """By itself, for its variable would keep the last turn, with all its log, until the next one."""
+    def _write_down(self) -> asyncio.Future[None] | None:
+        """By itself, for its variable would keep the last turn, with all its log, until the next one.
+
+        Done when all of it is durable, as rows are written in their order; None if there was nothing.
+        """
+        last = None
         for turn in self._running:
-            turn.write_down()
+            last = turn.write_down() or last
+        return last
 
     async def _expire(self) -> None:
         while True:

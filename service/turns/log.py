@@ -1,8 +1,7 @@
 """The log of a turn: what it says, in order. It only grows, it ends once, and everything else reads it."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Callable
 from typing import TypeAlias
 
 from service.events import Batch, Event
@@ -12,11 +11,18 @@ Sink: TypeAlias = Callable[[Batch], None]
 
 
 class Log:
+    __slots__ = (
+        "_sinks",
+        "dismissed",
+        "ended",
+        "events",
+    )
+
     def __init__(self) -> None:
         self.events: list[Event] = []
         self.ended = False
         self.dismissed = False
-        self._sinks: dict[Sink, None] = {}
+        self._sinks: list[Sink] = []
 
     def append(self, events: Batch) -> None:
         """Keeps the events; an event's index is its place in the log. No task wakes up for them."""
@@ -38,18 +44,21 @@ class Log:
         for sink in tuple(self._sinks):
             sink(events)
 
-    @contextmanager
-    def attached(self, sink: Sink) -> Iterator[None]:
-        self._sinks[sink] = None
-        try:
-            yield
-        finally:
-            self._sinks.pop(sink, None)
+    def attach(self, sink: Sink) -> None:
+        self._sinks.append(sink)
+
+    def detach(self, sink: Sink) -> None:
+        self._sinks.remove(sink)
 
     async def follow(self, after: int = 0) -> AsyncGenerator[Batch, None]:
         """The events from an index on, those to come included, until the log ends."""
         grown = asyncio.Event()
-        with self.attached(lambda _: grown.set()):
+
+        def wake(_: Batch) -> None:
+            grown.set()
+
+        self.attach(wake)
+        try:
             while True:
                 grown.clear()
                 if batch := self.events[after:]:
@@ -59,3 +68,5 @@ class Log:
                     return
                 else:
                     await grown.wait()
+        finally:
+            self.detach(wake)

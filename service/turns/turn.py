@@ -4,8 +4,8 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import aclosing, contextmanager
+from collections.abc import Sequence
+from contextlib import aclosing
 from typing import Literal
 
 from msgspec import Struct
@@ -90,8 +90,22 @@ class Turn:
         self.log.append([Begun(self.id)])
 
     async def run(self) -> None:
-        """Asks the provider, and ends."""
-        ending, error = await self._speak()
+        """Lets the provider speak until it is done, fails or is stopped; and ends."""
+        ending: Ending = self._stopped or "done"
+        error: ServiceError | None = None
+        try:
+            if self._stopped is None:
+                self._speaking = asyncio.current_task()
+                await self._provider.pump(self._ask, self.append)
+        except asyncio.CancelledError:
+            ending = self._stopped or "interrupted"
+        except ServiceError as failed:
+            ending, error = "timeout" if isinstance(failed, ProviderTimeout) else "failed", failed
+        except Exception:
+            log.exception("provider %s raised what it should not", self._provider.name)
+            ending, error = "failed", ServiceError("The service failed while answering; its log says why.")
+        finally:
+            self._speaking = None
         await self._end(ending, error)
 
     def append(self, events: Batch) -> None:
@@ -144,25 +158,16 @@ class Turn:
             return self._chosen.provider.name, self._chosen.provider.model
         return self.record.provider_asked, self.record.model_asked
 
-    @contextmanager
-    def reading(self) -> Iterator[Log]:
+    def reading(self) -> "Reading":
         """Held by whoever reads the answer; when the last one lets go early, the turn's terms decide."""
-        self.readers += 1
-        if self._grace:
-            self._grace.cancel()
-            self._grace = None
-        try:
-            yield self.log
-        finally:
-            self.readers -= 1
-            if not self.readers and self.ending is None and not self.log.dismissed:
-                self._left_alone()
+        return Reading(self)
 
-    def write_down(self) -> None:
-        """Hands the journal what was said since the last time."""
-        if self.closed is None and (events := self.log.events[self._journalled :]):
-            self._books.journal.append(self.id, self._journalled, events)
-            self._journalled += len(events)
+    def write_down(self) -> asyncio.Future[None] | None:
+        """Hands the journal what was said since the last time; done when that is durable, None if nothing was."""
+        if self.closed or not (events := self.log.events[self._journalled :]):
+            return None
+        first, self._journalled = self._journalled, len(self.log.events)
+        return self._books.journal.append(self.id, first, events)
 
     def entry(self) -> Entry:
         """The turn as the journal keeps it."""
@@ -178,6 +183,19 @@ class Turn:
             request=self.terms.request,
         )
 
+    def joined(self) -> None:
+        """Somebody reads."""
+        self.readers += 1
+        if self._grace:
+            self._grace.cancel()
+            self._grace = None
+
+    def left(self) -> None:
+        """Somebody reads no longer."""
+        self.readers -= 1
+        if not self.readers and self.ending is None and not self.log.dismissed:
+            self._left_alone()
+
     def _left_alone(self) -> None:
         match self.terms.on_disconnect:
             case "cancel":
@@ -187,27 +205,6 @@ class Turn:
                 self._grace = loop.call_later(self.terms.grace, self.stop, "abandoned")
             case "detach":
                 pass
-
-    async def _speak(self) -> tuple[Ending, ServiceError | None]:
-        """Lets the provider speak until it is done, fails or is stopped."""
-        if self._stopped:
-            return self._stopped, None
-        self._speaking = asyncio.current_task()
-        try:
-            await self._provider.pump(self._ask, self.append)
-        except asyncio.CancelledError:
-            return self._early_ending(), None
-        except ServiceError as error:
-            return "timeout" if isinstance(error, ProviderTimeout) else "failed", error
-        except Exception:
-            log.exception("provider %s raised what it should not", self._provider.name)
-            return "failed", ServiceError("The service failed while answering; its log says why.")
-        finally:
-            self._speaking = None
-        return "done", None
-
-    def _early_ending(self) -> Ending:
-        return self._stopped or "interrupted"
 
     async def _end(self, ending: Ending, error: ServiceError | None) -> None:
         """The one ending: the last words, the records, and only when these are durable the last frame."""
@@ -226,6 +223,22 @@ class Turn:
             self.log.append([Used(used.usage, used.model, used.provider, recorded) for used in count])
         finally:
             self.log.end()
+
+
+class Reading:
+    """The context in which somebody reads a turn; no generator, for a frame is kept as long as a stream."""
+
+    __slots__ = ("_turn",)
+
+    def __init__(self, turn: Turn) -> None:
+        self._turn = turn
+
+    def __enter__(self) -> Log:
+        self._turn.joined()
+        return self._turn.log
+
+    def __exit__(self, *_: object) -> None:
+        self._turn.left()
 
 
 def failure(events: Sequence[Event]) -> ServiceError | None:

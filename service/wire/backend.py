@@ -24,6 +24,8 @@ class EventStream:
     headers: Mapping[str, str] = {}
     heartbeat = b": ping\n\n"
 
+    __slots__ = ("_id",)
+
     def __init__(self, epoch: str) -> None:
         self._id = f"id: {epoch}-".encode()
 
