@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+from aiohttp import web
+
 from service.context import Context
 from service.errors import NotFound
 from service.handlers.headers import wants_page
@@ -23,6 +25,7 @@ class Pages:
         self._files = {file.name: file for file in WEB.iterdir() if file.is_file()}
         self.routes = {
             "/": route(GET=self.home),
+            "/stats": route(GET=self.towards_statistics),
             "/stats/": route(GET=self.statistics),
             "/web/{name}": route(GET=self.file),
         }
@@ -36,6 +39,13 @@ class Pages:
     async def statistics(self) -> File:
         """The page of what was used; it asks for a key where one is needed."""
         return self._sent("stats.html")
+
+    @anyone
+    async def towards_statistics(self, headers: Mapping[str, str]) -> File:
+        """The same page; browsers that left out the slash are sent to its address."""
+        if wants_page(headers):
+            raise web.HTTPMovedPermanently("/stats/")
+        return await self.statistics()
 
     @anyone
     async def file(self, name: str) -> File:

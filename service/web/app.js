@@ -3,7 +3,9 @@ import { Chooser } from "./chooser.js";
 import { Composer } from "./composer.js";
 import { element, icon } from "./dom.js";
 import { Follower } from "./follow.js";
+import { Login } from "./login.js";
 import { language, say } from "./messages.js";
+import { whenNobody } from "./service.js";
 import * as store from "./store.js";
 import { Reading } from "./reading.js";
 import { Transcript } from "./transcript.js";
@@ -32,6 +34,7 @@ for (const node of document.querySelectorAll("[data-icon]")) {
 }
 
 const follower = new Follower(find("#latest"));
+const login = new Login(find("#login"), find("#leave"));
 const chooser = new Chooser(find("#chooser"), choose);
 const composer = new Composer(find("#composer"), { send: ask, stop: () => reading?.stop() });
 const welcome = new Welcome(find("#welcome"), ask, goBack);
@@ -45,10 +48,12 @@ find("textarea").placeholder = say("placeholder");
 find("#choice").addEventListener("click", openChooser);
 find("#new").addEventListener("click", beginNewChat);
 addEventListener("keydown", (event) => {
-  if (event.key === "Escape" && !event.isComposing && !find("#chooser").open) reading?.stop();
+  if (event.key === "Escape" && !event.isComposing && !find("dialog[open]")) reading?.stop();
 });
 addEventListener("pagehide", keep);
 
+whenNobody(() => login.enter());
+login.enter().catch(() => {}); // the chat itself tells that the service does not answer
 showChoice();
 showChat();
 welcome.watch();

@@ -10,6 +10,20 @@ export class Refused extends Error {
   }
 }
 
+/** The service does not know who asks: where keys are needed, this one came without, or with none that is valid. */
+class Nobody extends Refused {}
+
+/** @type {(() => Promise<void>) | null} */
+let admission = null;
+
+/**
+ * What a page does where the service knows nobody; what was refused is then asked once more.
+ * @param {() => Promise<void>} admit resolves when somebody has logged in
+ */
+export function whenNobody(admit) {
+  admission = admit;
+}
+
 /**
  * @typedef {object} Provider
  * @property {string} name
@@ -56,12 +70,12 @@ export const stop = (turn) =>
 /** @typedef {{user: string | null, admin: boolean, needs_key: boolean}} Session */
 
 /** @returns {Promise<Session>} who one is; `user` null: nobody, before logging in */
-export const session = async () => (await request("/session")).json();
+export const session = async () => (await sent("/session")).json();
 
 /** @param {string} key @returns {Promise<Session>} */
-export const logIn = async (key) => (await request("/session", { body: { key } })).json();
+export const logIn = async (key) => (await sent("/session", { body: { key } })).json();
 
-export const logOut = () => request("/session", { method: "DELETE" });
+export const logOut = () => sent("/session", { method: "DELETE" });
 
 /** @param {Record<string, string>} query @returns {Promise<any>} sums by day, model, provider and user */
 export const stats = async (query) => (await request(`/stats?${new URLSearchParams(query)}`)).json();
@@ -78,11 +92,21 @@ export const ledgerAddress = (query) => `${BASE}/ledger?${new URLSearchParams(qu
 /** Where a browser fetches what is kept of somebody from. @param {string} user */
 export const personAddress = (user) => `${BASE}/persons/${encodeURIComponent(user)}/export`;
 
-/**
- * @param {string} path @param {Omit<RequestInit, "body"> & {body?: object}} [options]
- * @returns {Promise<Response>}
- */
-async function request(path, { body, headers, ...options } = {}) {
+/** @typedef {Omit<RequestInit, "body"> & {body?: object}} Options */
+
+/** @param {string} path @param {Options} [options] @returns {Promise<Response>} */
+async function request(path, options) {
+  try {
+    return await sent(path, options);
+  } catch (error) {
+    if (!(error instanceof Nobody) || !admission) throw error;
+  }
+  await admission();
+  return sent(path, options);
+}
+
+/** @param {string} path @param {Options} [options] @returns {Promise<Response>} */
+async function sent(path, { body, headers, ...options } = {}) {
   const response = await fetch(BASE + path, {
     method: body ? "POST" : "GET",
     headers: { ...headers, ...(body && { "content-type": "application/json" }) },
@@ -95,5 +119,6 @@ async function request(path, { body, headers, ...options } = {}) {
   const { error } = await response.json().catch(() => ({ error: null }));
   const words = `${response.status} ${response.statusText}`;
   if (!error && response.status >= 500) throw new Error(words); // a proxy's: the service is not there
-  throw new Refused(error?.message ?? words, response.status);
+  const Kind = error && response.status === 401 ? Nobody : Refused; // a proxy's 401 is no matter of our keys
+  throw new Kind(error?.message ?? words, response.status);
 }

@@ -276,6 +276,17 @@ async def test_it_says_that_the_embedded_model_still_loads(browser: Browser, ser
     await expect(visit.page.locator("#state")).to_contain_text("Ready to answer")
 
 
+async def test_who_needs_no_key_is_asked_for_none_and_finds_the_statistics(visit: Visit) -> None:
+    await visit.ask("Anybody there?")
+    await visit.finished()
+    await expect(visit.page.get_by_role("dialog")).to_have_count(0)
+    await expect(visit.page.get_by_role("button", name="Log out")).to_be_hidden()
+    await visit.page.get_by_role("link", name="Statistics").click()
+    await expect(visit.page).to_have_url(f"{visit.url}/stats/")
+    await visit.page.goto(f"{visit.url}/stats")
+    await expect(visit.page).to_have_url(f"{visit.url}/stats/")
+
+
 async def test_russian(browser: Browser, service: Service, upstream: Upstream) -> None:
     visit = await opened(browser, service.url, locale="ru-RU")
     await expect(visit.page.locator("html")).to_have_attribute("lang", "ru")
