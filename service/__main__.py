@@ -1,9 +1,11 @@
-"""The command: `python -m service` runs the service; `check`, `keys` and `ledger` are for its operator."""
+"""The command: `python -m service` runs the service; the other commands are for its operator."""
 
 import argparse
 import sys
 
-from service import bookkeeping, commands, persons
+from service.commands.keys import add_keys
+from service.commands.ledger import add_ledger
+from service.commands.persons import add_persons
 from service.errors import ServiceError
 from service.settings import Settings, SettingsError, describe
 from service.sources import load
@@ -16,9 +18,9 @@ def main() -> int:
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND")
     subparsers.add_parser("run", help="run the service (the default)")
     subparsers.add_parser("check", help="print the settings, and where they stand").set_defaults(do=check)
-    commands.add_keys(subparsers)
-    bookkeeping.add_ledger(subparsers)
-    persons.add_persons(subparsers)
+    add_keys(subparsers)
+    add_ledger(subparsers)
+    add_persons(subparsers)
     arguments = parser.parse_args()
     try:
         return int(arguments.do(load(), arguments))

@@ -251,8 +251,14 @@ class Resumable(Event, frozen=True, tag="resume"):
     resume: str
 
 
-TOKENS = (Content, Reasoning, ToolCalls)
-"""What an answer consists of: after the first of them it has begun."""
-
 Batch: TypeAlias = Sequence[Event]
 """What one read of an upstream contained: a batch costs a tenth of its events sent one by one."""
+
+
+def begins(events: Batch) -> bool:
+    """Whether any of these is a part of an answer, which begins with the first. A refusal is an answer."""
+    return any(
+        isinstance(event, Content | Reasoning | ToolCalls)
+        or (isinstance(event, Extra) and bool(event.extra.get("refusal")))
+        for event in events
+    )

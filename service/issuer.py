@@ -103,11 +103,13 @@ class Issuer:
             await asyncio.shield(self._asking)
 
     async def _ask(self) -> None:
+        import jwt
+
         pause = PAUSE_AFTER_FAILURE
         try:
             self._keys = _usable(await self._published())
             pause = PAUSE
-        except (aiohttp.ClientError, TimeoutError, ValueError, msgspec.MsgspecError) as error:
+        except (aiohttp.ClientError, OSError, ValueError, msgspec.MsgspecError, jwt.PyJWTError) as error:
             log.error("The keys of %s cannot be had: %s", self._issuer, str(error) or type(error).__name__)
         finally:
             self._not_before, self._asking = time.monotonic() + pause, None

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from service.context import CONTEXT, STARTED
 from service.errors import ServiceError, Unavailable
-from service.events import TOKENS, Batch, Event, Reset, Resumable
+from service.events import Batch, Event, Reset, Resumable, begins
 from service.silence import Silence
 from service.turns.admission import Found
 from service.turns.log import Log
@@ -104,7 +104,7 @@ async def _early_failure(log: Log, patience: float) -> ServiceError | None:
     try:
         async with asyncio.timeout(patience), aclosing(log.follow()) as batches:
             async for batch in batches:
-                if any(isinstance(event, TOKENS) for event in batch):
+                if begins(batch):
                     return None
                 if error := failure(batch):
                     return error

@@ -14,6 +14,7 @@ import pytest
 from tests.access import Headers, basic, bearer, x_api_key
 from tests.login import AUDIENCE, CURVE, OTHER, RSA, Login, published, trusting
 from tests.serving import Json, Service
+from tests.upstream import until
 
 STATS = "/backend-api/v2/stats"
 
@@ -136,6 +137,20 @@ async def test_a_new_key_of_the_issuers_is_learnt_and_nobody_makes_us_ask_all_th
     assert await asyncio.gather(*(who(service, bearer(new)) for _ in range(10))) == [("ada", False)] * 10
     assert await who(service, bearer(login.token())) == (None, False)
     assert login.asked == 2
+
+
+@pytest.mark.parametrize("keys", [[], {}, [{"kty": "new"}], [{}]])
+async def test_an_issuer_without_a_key_for_a_moment_is_asked_again(
+    keys: object, tmp_path: Path, login: Login, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.issuer.REFRESH_SECONDS", 0.05)
+    monkeypatch.setattr("service.issuer.PAUSE_AFTER_FAILURE", 0.0)
+    right, login.keys = login.keys, {"keys": keys}
+    async with trusting(tmp_path, login) as service:
+        assert await who(service, bearer(login.token())) == (None, False)
+        asked, login.keys = login.asked, right
+        await until(lambda: login.asked > asked)  # nobody has shown a token meanwhile
+        assert await who(service, bearer(login.token())) == ("ada", False)
 
 
 async def test_the_only_key_needs_no_id(tmp_path: Path, login: Login) -> None:

@@ -57,6 +57,8 @@ async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
         return await handler(request)
     except ServiceError as error:
+        if STARTED in request:  # its connection is closed, so that nobody takes a part for the whole
+            raise
         return _response(request, error)
     except web.HTTPException as error:
         if error.status < 400:

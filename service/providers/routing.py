@@ -12,7 +12,6 @@ from msgspec.structs import replace
 
 from service.errors import ProviderError, RateLimited, ServiceError
 from service.events import (
-    TOKENS,
     Attempt,
     Batch,
     Content,
@@ -22,6 +21,7 @@ from service.events import (
     Reasoning,
     Switched,
     ToolCalls,
+    begins,
 )
 from service.messages import Ask, Message
 from service.providers.circuit import Circuit
@@ -220,7 +220,7 @@ class Said:
 
     def append(self, events: Batch) -> None:
         """Before anything was said, an end is held back: it may be no end, for somebody else can be asked."""
-        if self._heard and any(isinstance(event, TOKENS) for event in events):
+        if self._heard and begins(events):
             self._heard()
             self._heard, self.anything = None, True
             events, self._held = [*self._held, *events], []

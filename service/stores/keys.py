@@ -95,6 +95,7 @@ class Keys:
         self._database, self._secret = database, secret
         self._keys: dict[str, Key] = {}
         self._version: tuple[object, ...] = ()
+        self._reading = asyncio.Lock()
         self._told: Callable[[], None] | None = None
         self._watching: asyncio.Task[None] | None = None
         self._closing = asyncio.Event()
@@ -203,7 +204,14 @@ class Keys:
         return self[id], f"ck-{id}-{secret}"
 
     async def refresh(self) -> None:
-        """Reads the keys if any of them has changed. Raises `Unavailable`."""
+        """Reads the keys if any of them has changed. Raises `Unavailable`.
+
+        One at a time: what was read first must not take the place of what was read later.
+        """
+        async with self._reading:
+            await self._read()
+
+    async def _read(self) -> None:
         counted = select(func.count().label("keys"), func.sum(table.c.changes)).select_from(table)
         (version,) = await self._database.read(counted)
         if (found := tuple(version.values())) != self._version:

@@ -12,7 +12,8 @@ from genai_prices.types import ModelInfo, ModelPrice, Provider
 from service.stores.prices import Tokens
 
 MODELS = 1_024
-"""Names that are remembered; clients may make them up."""
+LONGEST = 200
+"""Names that are remembered, and their characters; clients may make them up."""
 
 
 class Table:
@@ -28,7 +29,8 @@ class Table:
 
         The first of the models' names that is known counts.
         """
-        found = next((found for model in models if (found := self._found(url, name, model))), None)
+        known = (model for model in models if len(model) <= LONGEST)
+        found = next((found for model in known if (found := self._found(url, name, model))), None)
         return _paid(*found, tokens, at) if found else None
 
     def _find(self, url: str, name: str, model: str) -> tuple[Provider, ModelInfo] | None:

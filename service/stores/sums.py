@@ -24,7 +24,7 @@ from sqlalchemy import (
 from service.stores.corrections import KIND, corrected_cost, last_price
 from service.stores.prices import NANO
 from service.stores.schema import records
-from service.stores.totals import SUMS, since, totals
+from service.stores.totals import ENDINGS, SUMS, since, totals
 
 
 class Usage(msgspec.Struct, omit_defaults=True):
@@ -141,7 +141,6 @@ PROMPT, COMPLETION, CACHED, REASONING, SAVED = (
 FIRST = records.c.first_token_at
 MODEL = func.coalesce(records.c.model, records.c.model_asked)
 PROVIDER = func.coalesce(records.c.provider, records.c.provider_asked)
-ENDINGS = ("done", "stopped", "abandoned", "failed", "timeout", "interrupted")
 PARTS = {"days": "day", "models": "model", "providers": "provider", "users": "user"}
 
 

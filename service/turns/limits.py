@@ -36,7 +36,7 @@ IDLE_SECONDS = 600.0
 
 
 class Question(Struct, frozen=True):
-    """What limits are reserved for: tokens of prompt and answer, and who may answer, with which model."""
+    """What is reserved for: tokens of prompt and answer, and who may answer for pay, with which model."""
 
     prompt: int
     answer: int
@@ -47,7 +47,8 @@ class Question(Struct, frozen=True):
         asked = ask.generation
         answer = asked.max_completion_tokens or asked.max_tokens or ANSWER_TOKENS
         tokens = min(max(0, answer) * max(1, asked.n or 1), LONGEST)
-        return cls(estimated_tokens(ask.messages), tokens, targets)
+        ours = [target for target in targets if target[0] not in ask.keys]
+        return cls(estimated_tokens(ask.messages), tokens, ours)
 
 
 class Limiter:

@@ -7,7 +7,7 @@ import time
 from msgspec.structs import replace
 
 from service.errors import ServiceError
-from service.stores.ledger import Record
+from service.stores.ledger import Record, storable
 from service.turns.books import Books
 
 WINDOW = 60.0
@@ -66,6 +66,7 @@ class Refusals:
                 kind="turn",
                 key=key,
                 user=user,
+                model_asked=storable(asked.model_asked),
                 ending="refused",
                 error=error,
             )

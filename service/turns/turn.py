@@ -12,7 +12,6 @@ from msgspec import Struct
 
 from service.errors import ProviderAuth, ProviderTimeout, ServiceError, named
 from service.events import (
-    TOKENS,
     Batch,
     Begun,
     Chosen,
@@ -23,6 +22,7 @@ from service.events import (
     Switched,
     Unauthorized,
     Used,
+    begins,
 )
 from service.messages import Ask, estimated_tokens
 from service.providers.provider import Provider
@@ -110,7 +110,7 @@ class Turn:
 
     def append(self, events: Batch) -> None:
         """Takes what a provider says; its usage is held back, for it is told when it is recorded."""
-        if self.record.first_token_at is None and any(isinstance(event, TOKENS) for event in events):
+        if self.record.first_token_at is None and begins(events):
             self.record.first_token_at = time.time()
         if said := [event for event in events if type(event) is not Used]:
             self.log.append(said)
@@ -163,7 +163,7 @@ class Turn:
         return Reading(self)
 
     def write_down(self) -> asyncio.Future[None] | None:
-        """Hands the journal what was said since the last time; done when that is durable, None if nothing was."""
+        """Hands the journal what was said since the last time; done when it is durable, None if nothing is."""
         if self.closed or not (events := self.log.events[self._journalled :]):
             return None
         first, self._journalled = self._journalled, len(self.log.events)
@@ -221,6 +221,9 @@ class Turn:
             self.log.append(words)
             recorded = await self._books.in_time(self.closed)
             self.log.append([Used(used.usage, used.model, used.provider, recorded) for used in count])
+        except Exception:  # nobody may take what was said so far for the whole
+            log.exception("the ending of a turn failed")
+            self.log.append([_last_words("failed", ServiceError("The service failed; its log says why."))])
         finally:
             self.log.end()
 

@@ -293,6 +293,17 @@ async def test_a_provider_that_fails_costs_a_question_and_no_tokens(
 # Budgets
 
 
+async def test_a_budget_is_not_in_the_way_of_who_pays_by_himself(tmp_path: Path, upstream: Upstream) -> None:
+    upstream.script(Say("Hello."), Finish(), Done())
+    allowed = {"CAUSERIE_USER_LIMITS_BUDGET_DAY": "0.5", "CAUSERIE_CLIENTS_KEYS": "true"}
+    async with serving(tmp_path, PRICED.format(url=upstream.url), **allowed) as service:
+        status, _, error = await sent(service)  # it may cost a dollar
+        assert (status, error["code"]) == (429, "insufficient_quota")
+        for key, answered in (("sk-theirs", True), ("", False)):
+            async with service.asking(provider="Upstream", api_key=key) as answer:
+                assert (answer.status == 200) is answered
+
+
 async def test_a_budget_that_is_spent_stays_spent_after_a_restart(tmp_path: Path, upstream: Upstream) -> None:
     upstream.script(Say("Hello."), Finish(), Usage(), Done())
     row, limits = PRICED.format(url=upstream.url), {"CAUSERIE_USER_LIMITS_BUDGET_DAY": "0.0015"}

@@ -1,11 +1,16 @@
 """Whatever fails has one shape, and every response says which request it answers."""
 
+import asyncio
 import re
+from collections.abc import AsyncGenerator
+from datetime import date
 from pathlib import Path
 
 import pytest
 
+from service.errors import Unavailable
 from service.providers.registry import Registry
+from service.stores.ledger import Ledger
 from tests.serving import Service, serving
 
 VERSION = "/backend-api/v2/version"
@@ -69,3 +74,20 @@ async def test_an_error_is_as_closed_to_other_sites_as_an_answer(service: Servic
         async with service.http.get(service.url + path) as answer:
             assert answer.headers["Referrer-Policy"] == "no-referrer"
             assert answer.headers["Cross-Origin-Resource-Policy"] == "same-origin"
+
+
+async def test_an_answer_that_has_begun_is_cut_off_and_not_answered_again(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(*_: object) -> AsyncGenerator[list[object], None]:
+        yield [{"row": 1}]
+        raise Unavailable("The database cannot be read.")
+
+    monkeypatch.setattr(Ledger, "usage", broken)
+    host, _, port = service.url.removeprefix("http://").partition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(f"GET /backend-api/v2/usage/{date.today()} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+    said = await asyncio.wait_for(reader.read(), 10)
+    writer.close()
+    assert said.endswith(b'\r\n{"row":1}\n\r\n')
+    assert said.count(b"HTTP/1.1") == 1

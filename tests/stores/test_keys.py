@@ -1,13 +1,15 @@
 """Keys: made, looked up, ended, and seen by another process."""
 
+import asyncio
 import re
 import sqlite3
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Executable, RowMapping
 
 from service.errors import BadRequest, NotFound
 from service.messages import Allowed
@@ -191,6 +193,30 @@ async def test_another_process_is_heard(file: Path) -> None:
         await command.revoke(key.id)
         assert service.find(text)
         await service.refresh()
+        assert service.find(text) is None
+
+
+async def test_what_was_read_late_does_not_bring_a_revoked_key_back(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with kept(file) as service, kept(file, beside=True) as command, asyncio.TaskGroup() as both:
+        key, text = await command.create("ada", "user")
+        read, go_on, reads = service._database.read, asyncio.Event(), iter(range(10))
+
+        async def late(statement: Executable) -> Sequence[RowMapping]:
+            rows = await read(statement)
+            if next(reads) == 1:  # the keys themselves, for whoever asks first
+                await command.revoke(key.id)
+                go_on.set()
+                await asyncio.sleep(0.3)
+            return rows
+
+        monkeypatch.setattr(service._database, "read", late)
+        both.create_task(service.refresh())
+        await go_on.wait()
+        await service.refresh()
+        assert service.find(text) is None
+        await asyncio.sleep(0.4)
         assert service.find(text) is None
 
 

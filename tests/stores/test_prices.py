@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import tracemalloc
 from datetime import UTC, datetime
 
 import pytest
@@ -112,6 +113,18 @@ async def test_a_provider_elsewhere_is_known_by_its_exact_name() -> None:
 async def test_the_model_that_was_asked_is_the_second_try() -> None:
     found = await cost(prices(OPENAI), "OpenAI", "a-name-of-tomorrow", "gpt-4o-mini", prompt=MILLION)
     assert found.amount == 15 * CENT
+
+
+async def test_names_that_clients_make_up_take_no_memory() -> None:
+    known = prices(OPENAI)
+    await cost(known, "OpenAI", "gpt-4o-mini", prompt=1)
+    tracemalloc.start()
+    try:
+        for number in range(100):
+            assert await cost(known, "OpenAI", f"{number}" + "x" * 100_000, prompt=1) == NO_PRICE
+        assert tracemalloc.get_traced_memory()[0] < 1_000_000
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize(

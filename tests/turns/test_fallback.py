@@ -11,6 +11,7 @@ from tests.serving import Service, kinds, serving, text
 from tests.several import chats, providers, routing, row, settled, switches
 from tests.upstream import (
     Cut,
+    Data,
     Done,
     ErrorChunk,
     Finish,
@@ -182,6 +183,15 @@ async def test_the_last_ones_empty_answer_stands(
     assert kinds(answer) == ["provider", "switch", "provider", "finish", "usage"]
     assert answer[-2]["finish"] == {"reason": "length"}
     assert answer[-1]["usage"]["prompt_tokens"] == 7
+
+
+async def test_a_refusal_is_an_answer(service: Service, upstream: Upstream, second: Upstream) -> None:
+    delta = {"refusal": "I would rather not."}
+    upstream.script(Data({"choices": [{"index": 0, "delta": delta}]}), Finish(), Usage(), Done())
+    answer = await service.ask(model="small")
+    assert kinds(answer) == ["provider", "extra", "finish", "usage"]
+    assert answer[1]["extra"] == delta
+    assert chats(second) == []
 
 
 AFTER: dict[str, list[Step]] = {

@@ -1,6 +1,8 @@
 """A refusal is in the ledger: a row each for what differs, one for all that is alike; and it never counts."""
 
 import asyncio
+import gc
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -95,3 +97,15 @@ async def test_what_was_not_written_yet_is_written_at_the_end(tmp_path: Path, up
         await ask(service)
     async with serving(tmp_path, row) as service:
         assert [row["times"] for row in await refused(service, 1)] == [1]
+
+
+async def test_refusals_take_no_memory_for_what_clients_make_up(service: Service) -> None:
+    tracemalloc.start()
+    try:
+        for number in range(20):
+            assert await ask(service, "x" * 1_000_000, f"user-{number}") == 404
+        await refused(service, 20)
+        gc.collect()
+        assert tracemalloc.get_traced_memory()[0] < 10_000_000
+    finally:
+        tracemalloc.stop()

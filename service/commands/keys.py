@@ -1,24 +1,22 @@
-"""What an operator does beside running the service: keys. It may be running meanwhile."""
+"""Keys: `keys create`, `list`, `revoke`, `rotate`."""
 
 import argparse
 import asyncio
-import os
 import re
 import sys
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import date
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from service.commands import table
+from service.commands.database import beside
 from service.errors import BadRequest
 from service.settings import SECRET, Settings
 from service.sources import CUSTOM, TARGETS
-from service.tasks import Tasks
 
 if TYPE_CHECKING:  # the database is loaded for the commands that need it
-    from service.stores.database import Database
     from service.stores.keys import Grant, Key, Keys, Role
 
     Action = Callable[[Keys, Settings, argparse.Namespace], Awaitable[None]]
@@ -103,30 +101,6 @@ def _with(do: "Action") -> Callable[[Settings, argparse.Namespace], int]:
 
 
 @asynccontextmanager
-async def beside(settings: Settings) -> AsyncGenerator["Database", None]:
-    """The database, for a command: the service may be running on it."""
-    from service.stores.database import Database
-
-    tasks = Tasks()
-    database = Database(settings.database_url, 0, tasks)
-    await database.open(beside=True)
-    try:
-        yield database
-    finally:
-        await database.close()
-        await tasks.close()
-        _give_back(settings.state)
-
-
-def _give_back(state: Path) -> None:
-    """What root has made the service could not read: it belongs to whom the directory belongs to."""
-    if os.geteuid() == 0 and state.exists() and (owner := state.stat()).st_uid != 0:
-        for file in state.iterdir():
-            if file.lstat().st_uid == 0:
-                os.chown(file, owner.st_uid, owner.st_gid, follow_symlinks=False)
-
-
-@asynccontextmanager
 async def _opened(settings: Settings) -> AsyncGenerator["Keys", None]:
     """The keys; a running service notices what is changed."""
     from service.stores.keys import Keys
@@ -157,10 +131,7 @@ def _grant(settings: Settings, asked: argparse.Namespace) -> "Grant":
 
 
 async def _list(keys: "Keys", _: Settings, __: argparse.Namespace) -> None:
-    rows = [COLUMNS, *map(_row, keys)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(COLUMNS))]
-    for row in rows:
-        print("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())
+    table.show([COLUMNS, *map(_row, keys)])
 
 
 async def _revoke(keys: "Keys", _: Settings, arguments: argparse.Namespace) -> None:

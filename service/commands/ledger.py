@@ -1,15 +1,15 @@
-"""What an operator does with the ledger: `ledger reprice`. The service may be running meanwhile."""
+"""The ledger: `ledger reprice`."""
 
 import argparse
 import asyncio
-from collections.abc import Iterable
 from contextlib import aclosing
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
-from service.commands import beside
+from service.commands import table
+from service.commands.database import beside
 from service.settings import Settings
 
 if TYPE_CHECKING:  # the database is loaded for the commands that need it
@@ -89,17 +89,10 @@ def _show(lines: dict[tuple[str, str], Line], really: bool) -> None:
     if not lines:
         print("The prices of today change nothing.")
         return
-    _print([COLUMNS, *((*names, *line.cells()) for names, line in sorted(lines.items()))])
+    table.show([COLUMNS, *((*names, *line.cells()) for names, line in sorted(lines.items()))])
     changed = sum(line.records for line in lines.values())
     told = "were corrected" if really else "would change; --apply corrects them"
     print(f"{changed} record{'s' if changed > 1 else ''} {told}.")
-
-
-def _print(rows: Iterable[tuple[str, ...]]) -> None:
-    table = list(rows)
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    for row in table:
-        print("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())
 
 
 def _dollars(amount: int) -> str:

@@ -1,4 +1,4 @@
-"""What an operator does for a person: `persons export`, `forget`. The service may be running meanwhile."""
+"""What is kept of a person: `persons export`, `forget`."""
 
 import argparse
 import asyncio
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from service.commands import beside
+from service.commands.database import beside
 from service.errors import BadRequest
 from service.settings import Settings
 
