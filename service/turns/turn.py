@@ -163,7 +163,7 @@ class Turn:
         return Reading(self)
 
     def write_down(self) -> asyncio.Future[None] | None:
-        """Hands the journal what was said since the last time; done when it is durable, None if nothing is."""
+        """Hands the journal what was said since last time; done when it is durable, None if nothing was."""
         if self.closed or not (events := self.log.events[self._journalled :]):
             return None
         first, self._journalled = self._journalled, len(self.log.events)
