@@ -16,9 +16,10 @@ import uvloop
 SECONDS = 120.0
 END = b"\r\n0\r\n\r\n"
 PROMPT = (
-    "BENCH {tokens} tokens, {gap} us. You are asked a question by a user of a chat service: answer it in a"
-    " friendly tone. Why is the sky blue at noon and red in the evening? Explain it with Rayleigh scattering,"
-    " and give one simple experiment that can be done at home with a glass of water and some milk."
+    "BENCH {tokens} tokens, {gap} us{how}. You are asked a question by a user of a chat service: answer it in"
+    " a friendly tone. Why is the sky blue at noon and red in the evening? Explain it with Rayleigh"
+    " scattering, and give one simple experiment that can be done at home with a glass of water and some"
+    " milk."
 )
 
 
@@ -65,12 +66,14 @@ def unchunked(body: bytes) -> bytes:
 class Run:
     """Streams to ask for, and what became of them."""
 
-    def __init__(self, wire: Wire, port: int, tokens: int, gap: int, streams: int) -> None:
+    def __init__(
+        self, wire: Wire, port: int, tokens: int, gap: int, streams: int, *, stamped: bool = False
+    ) -> None:
         self.wire, self.tokens, self.left = wire, tokens, streams
         self.complete, self.flaw = 0, ""
         messages = [
             {"role": "system", "content": "You are a helpful assistant."},
-            {"role": "user", "content": PROMPT.format(tokens=tokens, gap=gap)},
+            {"role": "user", "content": PROMPT.format(tokens=tokens, gap=gap, how=" stamped" * stamped)},
         ]
         fields = {"provider": "Bench", "model": "bench", "stream": True, "messages": messages}
         body = json.dumps(fields | {"stream_options": {"include_usage": True}})

@@ -78,6 +78,16 @@ def await_answer(program: Program, path: str) -> None:
     raise RuntimeError(f"{program.process.args!r} does not answer {path}.")
 
 
+def await_socket(program: Program, path: Path) -> None:
+    """Returns when it listens there; raises `RuntimeError` where it does not come up."""
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline and program.tree:
+        if path.is_socket():
+            return
+        time.sleep(0.01)
+    raise RuntimeError(f"{program.process.args!r} does not listen at {path}.")
+
+
 def tree(pid: int) -> list[int]:
     """The process and all that descend from it."""
     files = Path(f"/proc/{pid}/task").glob("*/children")  # one for each thread

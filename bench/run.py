@@ -11,11 +11,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from engine import engine
+from proxy import proxy
 from rows import Options, Row
 from start import idle, start
 from stream import stream
 
-MEASURES = {"start": start, "memory": idle, "stream": stream, "engine": engine}
+MEASURES = {"start": start, "memory": idle, "stream": stream, "proxy": proxy, "engine": engine}
 
 
 def main() -> int:

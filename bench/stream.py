@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from processes import ROOT, Program, await_answer, cpu_seconds, free_port, running
 from rows import Options, Row, turns
-from systems import nginx, service
+from systems import nginx, plain, service
 
 LOAD_SECONDS = 150.0
 
@@ -46,9 +46,11 @@ def stream(options: Options) -> list[Row]:
         await_answer(upstream, "/v1/models")
         with (
             service(options.folder / "streaming", embedded=False, upstream=port) as ours,
-            nginx(options.folder / "nginx", port) as peer,
+            nginx(options.folder / "nginx", plain(port)) as peer,
         ):
             await_answer(ours, "/health/ready")
+            if peer:
+                await_answer(peer, "/v1/models")
             systems = {"backend": ours} | ({"openai": peer} if peer else {})
             for wire, program in systems.items():
                 warm_up(program, wire)

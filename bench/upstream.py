@@ -2,7 +2,8 @@
 
 A question with "BENCH 100 tokens, 10000 us" in it is answered by the tokens "0 ", "1 " …, one write each, so
 far apart on average, ± 90 % at random: without that, streams stay in phase, a server handles them in batches,
-and looks up to twice as cheap as it is. With 0 us they come as fast as they are taken.
+and looks up to twice as cheap as it is. With 0 us they come as fast as they are taken. "us stamped" adds to
+each the time at which it is sent, in microseconds of the monotonic clock: "0:81723 ".
 """
 
 import asyncio
@@ -10,12 +11,13 @@ import random
 import re
 import signal
 import sys
+import time
 from functools import cache
 from typing import cast
 
 import uvloop
 
-QUESTION = re.compile(rb"BENCH (\d+) tokens, (\d+) us")
+QUESTION = re.compile(rb"BENCH (\d+) tokens, (\d+) us( stamped)?")
 LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 JITTER = 0.9
 
@@ -45,6 +47,11 @@ def token(number: int) -> bytes:
     return frame(CHUNK % (CHOICE % (f'{{"content":"{number} "}}', "null"), "null"))
 
 
+def stamped(number: int) -> bytes:
+    content = f'{{"content":"{number}:{time.monotonic_ns() // 1000} "}}'
+    return frame(CHUNK % (CHOICE % (content, "null"), "null"))
+
+
 @cache
 def last(tokens: int) -> bytes:
     finish = frame(CHUNK % (CHOICE % ("{}", '"stop"'), "null"))
@@ -62,6 +69,7 @@ class Connection(asyncio.Protocol):
         self.tokens = self.sent = 0
         self.gap = 0.0
         self.full = False
+        self.token = stamped
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
@@ -75,6 +83,7 @@ class Connection(asyncio.Protocol):
         self.received = b""
         if question := QUESTION.search(body):
             self.tokens, self.sent, self.gap = int(question[1]), 0, int(question[2]) / 1e6
+            self.token = stamped if question[3] else token
             self.transport.write(HEAD + FIRST)
             self.speak()
         else:
@@ -85,7 +94,7 @@ class Connection(asyncio.Protocol):
         """Sends a token, and sees to the next one."""
         if self.full or self.transport.is_closing():
             return
-        self.transport.write(token(self.sent))
+        self.transport.write(self.token(self.sent))
         self.sent += 1
         if self.sent == self.tokens:
             self.transport.write(last(self.tokens))

@@ -4,10 +4,12 @@ import asyncio
 import logging
 from collections.abc import Mapping
 from typing import Any, NamedTuple, TypeAlias
+from weakref import WeakKeyDictionary
 
 from sqlalchemy.sql.dml import UpdateBase
 
 from service.errors import Unavailable
+from service.stores.prepared import Prepared
 from service.stores.system import System
 
 log = logging.getLogger(__name__)
@@ -48,6 +50,7 @@ class Writer:
     def __init__(self, system: System, linger: float) -> None:
         self.commits = 0
         self._system = system
+        self._statements: WeakKeyDictionary[UpdateBase, Prepared] = WeakKeyDictionary()
         self._linger = linger
         self._waiting: list[Write] = []
         self._batch: list[Write] = []
@@ -144,6 +147,12 @@ class Writer:
         self._note(None)
         return True
 
+    def _prepared(self, statement: UpdateBase, row: Mapping[str, Any]) -> Prepared:
+        if (known := self._statements.get(statement)) is None:
+            known = Prepared(statement, self._system.writer.dialect, list(row))
+            self._statements[statement] = known
+        return known
+
     def _note(self, trouble: str | None) -> None:
         if trouble is not None and self._trouble is None:
             log.error(trouble)
@@ -158,5 +167,6 @@ class Writer:
                 by_statement.setdefault(statement, []).append(row)
         async with asyncio.timeout(self._system.patience), self._system.writer.begin() as connection:
             for statement, rows in by_statement.items():
-                await connection.execute(statement, rows)
+                prepared = self._prepared(statement, rows[0])
+                await connection.exec_driver_sql(prepared.text, [prepared.values(row) for row in rows])
         self.commits += 1
