@@ -45,9 +45,7 @@ class Whole(Struct, frozen=True):
 async def heard(turn: Found) -> Sequence[Event]:
     """Waits for the end of the turn, as a reader whose leaving counts. Raises what it failed with."""
     with turn.reading() as log:
-        async with aclosing(log.follow()) as batches:
-            async for _ in batches:
-                pass
+        await log.over()
         if error := failure(log.events[-1:]):
             raise error
         if not log.ended:

@@ -50,6 +50,22 @@ class Log:
     def detach(self, sink: Sink) -> None:
         self._sinks.remove(sink)
 
+    async def over(self) -> None:
+        """Returns when the log has ended, or its readers are sent away; no task wakes up before."""
+        if self.ended or self.dismissed:
+            return
+        over = asyncio.get_running_loop().create_future()
+
+        def note(events: Batch) -> None:
+            if not events and not over.done():
+                over.set_result(None)
+
+        self.attach(note)
+        try:
+            await over
+        finally:
+            self.detach(note)
+
     async def follow(self, after: int = 0) -> AsyncGenerator[Batch, None]:
         """The events from an index on, those to come included, until the log ends."""
         grown = asyncio.Event()

@@ -5,7 +5,6 @@ import logging
 import secrets
 import time
 from collections.abc import Sequence
-from contextlib import aclosing
 from typing import Literal
 
 from msgspec import Struct
@@ -144,9 +143,7 @@ class Turn:
     async def stopped(self) -> None:
         """Stops it, and returns when it has ended."""
         self.stop()
-        async with aclosing(self.log.follow(len(self.log.events))) as rest:
-            async for _ in rest:
-                pass
+        await self.log.over()
 
     @property
     def ending(self) -> Ending | None:
