@@ -99,6 +99,7 @@ async def test_a_locked_database_delays_no_stop_and_no_reader(tmp_path: Path, up
     quick = {"CAUSERIE_DATABASE_SETTLE_TIMEOUT": "0.2"}
     async with serving(tmp_path, ROW.format(url=upstream.url), **quick) as service:
         reading = Reading("key")
+        await until(lambda: not service.context.database.waiting)  # else nobody here could end the commit
         with locked(tmp_path / "state" / "causerie.db"):
             async with asyncio.TaskGroup() as group:
                 group.create_task(reading.ask(service.http, service.url))
