@@ -100,7 +100,7 @@ def cpu_seconds(pids: list[int]) -> float:
     return sum(time.clock_gettime(~pid << 3 | 2) for pid in pids)  # the kernel's number of a process's clock
 
 
-def memory(pid: int) -> float:
-    """The process's proportional share (PSS) in MiB."""
+def memory(pid: int, kind: str = "Pss") -> float:
+    """In MiB, the process's proportional share, or of another `kind` (man 5 proc_pid_smaps)."""
     lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("Pss:")) / 1024
+    return next(int(line.split()[1]) for line in lines if line.startswith(f"{kind}:")) / 1024

@@ -10,13 +10,21 @@ from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from crowd import crowd
 from engine import engine
 from proxy import proxy
 from rows import Options, Row
 from start import idle, start
 from stream import stream
 
-MEASURES = {"start": start, "memory": idle, "stream": stream, "proxy": proxy, "engine": engine}
+MEASURES = {
+    "start": start,
+    "memory": idle,
+    "stream": stream,
+    "crowd": crowd,
+    "proxy": proxy,
+    "engine": engine,
+}
 
 
 def main() -> int:

@@ -75,16 +75,15 @@ def compared(scenario: Scenario, systems: dict[str, Program], rounds: int) -> Ro
     return row(scenario, costs)
 
 
-def cost(program: Program, wire: str, scenario: Scenario) -> Cost:
+def load_command(program: Program, wire: str, scenario: Scenario) -> list[str]:
     sizes = {name: getattr(scenario, name) for name in ("at_once", "streams", "tokens", "gap")}
     arguments = [f"--{name.replace('_', '-')}={size}" for name, size in sizes.items()]
-    command = [
-        sys.executable,
-        str(ROOT / "bench/load.py"),
-        f"--port={program.port}",
-        f"--wire={wire}",
-        *arguments,
-    ]
+    where = [f"--port={program.port}", f"--wire={wire}"]
+    return [sys.executable, str(ROOT / "bench/load.py"), *where, *arguments]
+
+
+def cost(program: Program, wire: str, scenario: Scenario) -> Cost:
+    command = load_command(program, wire, scenario)
     before = cpu_seconds(program.tree)
     said = subprocess.run(command, stdout=subprocess.PIPE, timeout=LOAD_SECONDS, check=True).stdout
     return Cost(cpu_seconds(program.tree) - before, **json.loads(said))
