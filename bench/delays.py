@@ -1,6 +1,7 @@
 """Reads streams of stamped tokens, and says how late each came: `python bench/delays.py --help`.
 
-All clocks are the machine's one monotonic clock. Streams begin one after the other, within a second.
+All clocks are the machine's one monotonic clock. Streams begin one after the other: what so many beginnings
+at once take is another measure.
 """
 
 import argparse
@@ -15,6 +16,7 @@ import uvloop
 from load import END, WIRES, Run
 
 SECONDS = 120.0
+RAMP_SECONDS = 5.0
 TOKEN = re.compile(rb'"content":"(\d+):(\d+) "')
 LONGEST = 64
 """A token that is cut in two is no longer than this on either side."""
@@ -70,7 +72,7 @@ async def main() -> None:
     async with asyncio.timeout(SECONDS):
         for end in ends:
             await loop.create_connection(partial(Connection, run, delays, end), "127.0.0.1", chosen.port)
-            await asyncio.sleep(1 / chosen.streams)
+            await asyncio.sleep(RAMP_SECONDS / chosen.streams)
         await asyncio.gather(*ends)
     late = sorted(delays.late)
     said = {"p50": late[len(late) // 2], "p99": late[len(late) * 99 // 100], "tokens": len(late)}
