@@ -155,6 +155,7 @@ class Upstream(Section, frozen=True):
     models_refresh: Seconds
     probe_timeout: Seconds
     connections: Count
+    direct: Switch
 
 
 class Routing(Section, frozen=True):

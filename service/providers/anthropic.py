@@ -11,7 +11,6 @@ from msgspec import Struct
 
 from service.errors import BadRequest
 from service.messages import Ask
-from service.providers.answers import read
 from service.providers.anthropic_request import Able, body
 from service.providers.anthropic_stream import Answer
 from service.providers.exchange import joined
@@ -107,5 +106,5 @@ class Anthropic(Upstream):
             self._translating(none, self.url),
             self._request("GET", self.url, f"/models?limit=1000{after}", none) as answer,
         ):
-            page: _Page = self._decoded(await read(answer, LIMIT), _Page)
+            page: _Page = self._decoded(await answer.read(LIMIT), _Page)
         return page

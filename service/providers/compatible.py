@@ -14,7 +14,6 @@ from msgspec.structs import replace
 
 from service.errors import ProviderAuth
 from service.messages import Ask, Message, Part
-from service.providers.answers import read
 from service.providers.chunks import Chunks
 from service.providers.exchange import accepted, asked, joined
 from service.providers.listings import Listed, Listing, models_of
@@ -117,7 +116,7 @@ class Compatible(ChatCompletions):
             asyncio.timeout(self._deadlines.connect),
             self._request("GET", self.url, path, keys) as answer,
         ):
-            return self._decoded(await read(answer, LIMIT), kind)
+            return self._decoded(await answer.read(LIMIT), kind)
 
     def _paints(self, model: str | None) -> bool:
         return model in self._row.image_models or self._theirs(model) in self._painters
@@ -149,7 +148,7 @@ class Compatible(ChatCompletions):
         ):  # on a local port anything may listen, and not to list is a sign of it
             if answer.status != 200:
                 return None
-            return models_of(self._decoded(await read(answer, LIMIT), Listing))
+            return models_of(self._decoded(await answer.read(LIMIT), Listing))
 
 
 def _readable(messages: list[Message]) -> Iterator[Message]:

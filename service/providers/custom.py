@@ -10,8 +10,10 @@ from service.errors import Forbidden, ProviderTimeout, ServiceError
 from service.events import Answerer, Chosen
 from service.messages import Ask
 from service.providers.addresses import Refused, address_of, is_named, public_socket
+from service.providers.answers import Client
 from service.providers.compatible import Compatible
 from service.providers.provider import Append, Model, Provider
+from service.providers.session import Session
 from service.providers.upstream import Deadlines
 from service.settings import ProviderRow, Secrets
 from service.tasks import Tasks
@@ -80,10 +82,11 @@ class _Elsewhere(Compatible):
         super().__init__(row, deadlines=deadlines, connections=connections)
         self._sockets, self._resolver = sockets, resolver
 
-    def _connector(self) -> aiohttp.BaseConnector:
-        return aiohttp.TCPConnector(
+    def _opened(self) -> Client:
+        connector = aiohttp.TCPConnector(
             limit=self._connections, socket_factory=self._sockets, resolver=self._resolver
         )
+        return Session(connector, self._deadlines.connect)
 
     def chosen(self, model: str | None) -> Chosen:
         return Chosen(Answerer(self.name, None, self.label, model))

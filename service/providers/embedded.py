@@ -10,10 +10,13 @@ from msgspec.structs import asdict, replace
 
 from service.errors import BadRequest, ContextTooLong
 from service.messages import Ask, Generation, Message, texts
+from service.providers.answers import Client
 from service.providers.compatible import ChatCompletions
 from service.providers.engine import Engine
 from service.providers.engine_child import EMBEDDED_TOKENS
 from service.providers.provider import Model
+from service.providers.session import Session
+from service.providers.sse import LIMIT
 from service.providers.upstream import Deadlines
 from service.settings import ProviderRow, Secrets
 from service.tasks import Tasks
@@ -90,9 +93,11 @@ class Embedded(ChatCompletions):
         await asyncio.wait([self._running])
         await super().close()
 
-    def _connector(self) -> aiohttp.BaseConnector:
+    def _opened(self) -> Client:
         # The engine promises keep-alive and closes: every second request on a used connection would fail.
-        return aiohttp.UnixConnector(str(self.engine.socket), force_close=True, limit=self._connections)
+        socket, most = str(self.engine.socket), self._connections
+        connector = aiohttp.UnixConnector(socket, force_close=True, limit=most)
+        return Session(connector, self._deadlines.connect)
 
     def obstacle(self) -> str | None:
         return self.engine.reason if self.engine.state == "failed" else None
@@ -173,7 +178,7 @@ class Embedded(ChatCompletions):
     async def _ask(self, method: str, path: str, body: object, kind: type[T]) -> T:
         none, data = Secrets(), msgspec.json.encode(body)
         async with self._translating(none, ROOT), self._request(method, ROOT, path, none, data) as answer:
-            return msgspec.json.decode(await answer.read(), type=kind)
+            return msgspec.json.decode(await answer.read(LIMIT), type=kind)
 
     async def _prepared(self, ask: Ask) -> Ask:
         """Waits for the engine; gives the bundled model what it needs, where the client is silent.

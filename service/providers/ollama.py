@@ -11,7 +11,6 @@ from msgspec import Struct
 
 from service.errors import BadRequest
 from service.messages import Ask, Generation, Message
-from service.providers.answers import read
 from service.providers.exchange import joined
 from service.providers.ollama_stream import Answer, Lines
 from service.providers.parts import arguments, inline, kinds, parts, text_of, url_of
@@ -111,7 +110,7 @@ class Ollama(Upstream):
             self._translating(none, self.url),
             self._request("GET", self.url, "/api/tags", none) as answer,
         ):
-            tags: _Tags = self._decoded(await read(answer, LIMIT), _Tags)
+            tags: _Tags = self._decoded(await answer.read(LIMIT), _Tags)
         return [tag.model() for tag in tags.models]
 
 

@@ -16,12 +16,17 @@ class Proxies:
     def __init__(self) -> None:
         self._proxies = getproxies_environment()
 
+    def apply(self, url: str) -> bool:
+        """Whether there is one for this address."""
+        address = urlsplit(url)
+        return bool(self._proxies.get(address.scheme)) and not bypassed(address.netloc, self._proxies)
+
     def of(self, url: str) -> str | None:
         """The proxy for this address; raises `ProviderError` for one that is not spoken here."""
-        address = urlsplit(url)
-        proxy = self._proxies.get(address.scheme)
-        if not proxy or bypassed(address.netloc, self._proxies):
+        if not self.apply(url):
             return None
+        address = urlsplit(url)
+        proxy = self._proxies[address.scheme]
         proxy = proxy if "://" in proxy else f"http://{proxy}"
         if not proxy.startswith(("http://", "https://")):
             raise ProviderError(

@@ -44,6 +44,7 @@ def _rows(settings: Settings) -> Iterator[Upstream]:
             key=settings.key(row),
             deadlines=_deadlines(settings.upstream_of(row)),
             connections=settings.upstream.connections,
+            direct=settings.upstream.direct,
         )
 
 

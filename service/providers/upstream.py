@@ -10,6 +10,7 @@ from typing import Any
 import aiohttp
 import msgspec
 from msgspec.structs import replace
+from yarl import URL
 
 from service.errors import (
     ModelNotFound,
@@ -20,11 +21,13 @@ from service.errors import (
 )
 from service.events import Chosen, Noted
 from service.messages import Ask
-from service.providers.answers import let_go, read, retry_after
+from service.providers.answers import Answer, Client, SlowToConnect, Unreachable, kind_of, retry_after
+from service.providers.direct import Direct
 from service.providers.exchange import Framing, Reading
 from service.providers.failures import UpstreamError, complaint, translated
 from service.providers.provider import Append, Model, Provider
 from service.providers.proxies import Proxies
+from service.providers.session import Session
 from service.providers.sse import LIMIT
 from service.settings import ProviderRow, Secrets
 from service.silence import Silence
@@ -65,29 +68,30 @@ class Upstream(Provider, ABC):
         key: str | None = None,
         deadlines: Deadlines | None = None,
         connections: int = 1000,
+        direct: bool = True,
     ) -> None:
         self.name, self.label, self.url = row.name, row.label or row.name, row.url.rstrip("/")
         self.default_model, self.local = row.default_model or None, row.local
         self._row, self._key = row, key
         self._deadlines = deadlines or Deadlines()
         self._silence = Silence(self._deadlines.idle)
-        self._connections = row.connections or connections
-        self._http: aiohttp.ClientSession
-        self._proxies: Proxies | None = None
+        self._connections, self._direct = row.connections or connections, direct
+        self._client: Client
 
     async def open(self, tasks: Tasks) -> None:
-        self._proxies = Proxies() if self._row.proxy and not self.local else None
-        self._http = aiohttp.ClientSession(
-            connector=self._connector(),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._deadlines.connect),
-        )
+        self._client = self._opened()
 
-    def _connector(self) -> aiohttp.BaseConnector:
-        return aiohttp.TCPConnector(limit=self._connections)
+    def _opened(self) -> Client:
+        """How this upstream is reached."""
+        proxies = Proxies() if self._row.proxy and not self.local else None
+        named = URL(self.url).user is not None  # such a name and its password go out as a header
+        if self._direct and not named and not (proxies and proxies.apply(self.url)):
+            return Direct(self.url, self._connections, self._deadlines.connect)
+        connector = aiohttp.TCPConnector(limit=self._connections)
+        return Session(connector, self._deadlines.connect, proxies)
 
     async def close(self) -> None:
-        await self._http.close()
+        await self._client.close()
 
     def obstacle(self) -> str | None:
         return self._keyless(Secrets())
@@ -146,7 +150,7 @@ class Upstream(Provider, ABC):
             asyncio.timeout(self._deadlines.first_token),
             self._request("POST", self.url, path, keys, data) as answer,
         ):
-            said: dict[str, Any] = self._decoded(await read(answer, ANSWER_BYTES), dict[str, Any])
+            said: dict[str, Any] = self._decoded(await answer.read(ANSWER_BYTES), dict[str, Any])
         return {**said, "model": model} if model in self._row.renamed else said
 
     @abstractmethod
@@ -192,27 +196,29 @@ class Upstream(Provider, ABC):
             raise ProviderError(f"{self.label} sent something that makes no sense. Check its url.") from error
 
     async def _read(
-        self, answer: aiohttp.ClientResponse, reading: Reading, append: Append, deadline: asyncio.Timeout
+        self, answer: Answer, reading: Reading, append: Append, deadline: asyncio.Timeout
     ) -> None:
-        if answer.content_type == "text/html":
+        kind = kind_of(answer)
+        if kind == "text/html":
             raise ProviderError(f"{self.label} answered with a web page, not with a stream. Check its url.")
-        if answer.content_type == "application/json":  # it does not stream, whatever it was asked
-            append(reading.events([await read(answer, LIMIT)]))
+        if kind == "application/json":  # it does not stream, whatever it was asked
+            append(reading.events([await answer.read(LIMIT)]))
             return
         framing, idle = self._framing(), _Idle(deadline)
+
+        def take(data: bytes) -> bool:
+            if events := reading.events(framing.feed(data)):
+                append(events)
+                self._silence.heard(idle)
+                if deadline.when():  # that of the first token
+                    deadline.reschedule(None)
+            return reading.done
+
         try:
-            while data := await answer.content.readany():
-                if events := reading.events(framing.feed(data)):
-                    append(events)
-                    self._silence.heard(idle)
-                    if deadline.when():  # that of the first token
-                        deadline.reschedule(None)
-                if reading.done:
-                    await let_go(answer)
-                    return
+            await answer.pour(take)
         finally:
             self._silence.forget(idle)
-        if events := reading.events(framing.end()):
+        if not reading.done and (events := reading.events(framing.end())):
             append(events)
 
     @asynccontextmanager
@@ -224,7 +230,7 @@ class Upstream(Provider, ABC):
         keys: Secrets,
         data: bytes | None = None,
         missing: bool = False,
-    ) -> AsyncGenerator[aiohttp.ClientResponse, None]:
+    ) -> AsyncGenerator[Answer, None]:
         async with await self._asked(method, base, path, keys, data, missing) as answer:
             yield answer
 
@@ -236,18 +242,13 @@ class Upstream(Provider, ABC):
         keys: Secrets,
         data: bytes | None = None,
         missing: bool = False,
-    ) -> aiohttp.ClientResponse:
+    ) -> Answer:
         """The head of an answer of 200, or if `missing` may be of one that says that there is no such path.
 
         No redirect is followed, for it could lead a key elsewhere. Whoever reads a stream has it from here:
         in a context of its own, what was sent would be kept for as long as the stream lasts.
         """
-        url = base + path
-        proxy = self._proxies.of(url) if self._proxies else None
-        headers = self._headers(base, keys)
-        answer = await self._http.request(
-            method, url, data=data, headers=headers, proxy=proxy, allow_redirects=False
-        )
+        answer = await self._client.ask(method, base + path, self._headers(base, keys), data)
         if answer.status != 200 and not (missing and answer.status in MISSING):
             async with answer:
                 raise await self._refusal(answer)
@@ -276,11 +277,11 @@ class Upstream(Provider, ABC):
         taken = {*renamed, *renamed.values()}
         return [*ours, *(model for model in listed if model.id not in taken)]
 
-    async def _refusal(self, answer: aiohttp.ClientResponse) -> ServiceError:
+    async def _refusal(self, answer: Answer) -> ServiceError:
         """What an answer other than 200 says; a body that makes no sense is told by its status."""
         if 300 <= answer.status < 400:
             return ProviderError(f"{self.label} redirects elsewhere, which is not followed. Check its url.")
-        body = await answer.content.read(ERROR_BYTES)
+        body = await answer.beginning(ERROR_BYTES)
         try:
             said = complaint(msgspec.json.decode(body))
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -307,7 +308,7 @@ class Upstream(Provider, ABC):
 
     def _in_words(self, error: aiohttp.ClientError | OSError, base: str) -> ServiceError:
         match error:
-            case aiohttp.ConnectionTimeoutError():
+            case aiohttp.ConnectionTimeoutError() | SlowToConnect():
                 return ProviderTimeout(f"{self.label} could not be reached in time.")
             case TimeoutError():
                 return ProviderTimeout(f"{self.label} was silent for too long. Try again.")
@@ -315,7 +316,7 @@ class Upstream(Provider, ABC):
                 return ProviderError(
                     f"The proxy does not lead to {self.label}. Check HTTPS_PROXY, HTTP_PROXY and NO_PROXY."
                 )
-            case aiohttp.ClientConnectorError():
+            case aiohttp.ClientConnectorError() | Unreachable():
                 return ProviderError(f"{self.label} cannot be reached at {base}. Is it running?")
             case _:
                 return ProviderError(self.broken)

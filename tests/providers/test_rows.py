@@ -312,7 +312,7 @@ class Elsewhere(Compatible):
 async def test_what_is_ours_leaves_for_the_rows_own_address_only(upstream: Upstream) -> None:
     """Wherever else a provider may be made to ask."""
     own = ProviderRow("Upstream", "http://127.0.0.1:1/v1", key="KEY", headers={"X-Secret": "canary-header"})
-    provider = Elsewhere(own, key="canary-key")
+    provider = Elsewhere(own, key="canary-key", direct=False)
     await provider.open(Tasks())
     said: list[Event] = []
     ask = Ask(messages=[Message("user", "Hello")], model="small", base_url=upstream.url)
