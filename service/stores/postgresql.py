@@ -1,9 +1,11 @@
 """What only PostgreSQL needs: a server, a lock that lives with the connection that writes, its errors."""
 
+import asyncio
 import os
 import re
 import secrets
 import socket
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, cast
 
@@ -15,6 +17,7 @@ from sqlalchemy.exc import DBAPIError, StatementError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from service.settings import masked
+from service.stores.prepared import Statement
 from service.stores.system import READERS, InUse
 
 CONNECT_SECONDS = 5.0
@@ -143,6 +146,11 @@ class PostgreSQL:
 
     def begin(self, connection: Connection) -> None:
         """The driver has."""
+
+    async def transact(self, statements: Sequence[Statement]) -> None:
+        async with asyncio.timeout(self.patience), self.writer.begin() as connection:
+            for prepared, rows in statements:
+                await connection.exec_driver_sql(prepared.text, list(map(prepared.values, rows)))
 
     def insert(self, into: Table) -> Insert:
         return cast(Insert, insert(into))

@@ -1,10 +1,13 @@
 """What a database system brings: its connections, a lock against a second process, what its errors mean."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from sqlalchemy import Connection, Table
 from sqlalchemy.dialects.sqlite import Insert
 from sqlalchemy.ext.asyncio import AsyncEngine
+
+from service.stores.prepared import Statement
 
 READERS = 4
 
@@ -22,7 +25,7 @@ class System(Protocol):
 
     @property
     def writer(self) -> AsyncEngine:
-        """One connection, whose commits outlive a power cut."""
+        """For the schema: one connection, whose commits outlive a power cut."""
 
     @property
     def reader(self) -> AsyncEngine:
@@ -43,6 +46,9 @@ class System(Protocol):
 
     def begin(self, connection: Connection) -> None:
         """Begins a transaction in which tables can be made."""
+
+    async def transact(self, statements: Sequence[Statement]) -> None:
+        """Executes all of them, in their order, or none; what is done outlives a power cut."""
 
     def insert(self, into: Table) -> Insert:
         """`INSERT` with `on_conflict_…`, which the dialects have by the same names."""

@@ -165,8 +165,7 @@ class Writer:
         for write in batch:
             for statement, row in write.parts:
                 by_statement.setdefault(statement, []).append(row)
-        async with asyncio.timeout(self._system.patience), self._system.writer.begin() as connection:
-            for statement, rows in by_statement.items():
-                prepared = self._prepared(statement, rows[0])
-                await connection.exec_driver_sql(prepared.text, [prepared.values(row) for row in rows])
+        await self._system.transact(
+            [(self._prepared(statement, rows[0]), rows) for statement, rows in by_statement.items()]
+        )
         self.commits += 1
