@@ -64,7 +64,7 @@ async def folded(whole: Whole) -> web.Response:
 
 async def streamed(request: web.Request, stream: Stream) -> web.StreamResponse:
     """Follows the turn to its end; a reader who leaves, or does not read, loses only his connection."""
-    response = web.StreamResponse(
+    response = _Response(
         headers={
             **stream.wire.headers,
             "Content-Type": stream.wire.content_type,
@@ -81,6 +81,7 @@ async def streamed(request: web.Request, stream: Stream) -> web.StreamResponse:
         if stream.patience and (error := await _early_failure(log, stream.patience)):
             raise error
         request[STARTED] = True
+        await asyncio.sleep(0)  # the turn's first words go out with the head
         try:
             await response.prepare(request)
             _let_go(request, response)
@@ -89,6 +90,12 @@ async def streamed(request: web.Request, stream: Stream) -> web.StreamResponse:
             if request.transport:
                 request.transport.abort()
     return response
+
+
+class _Response(web.StreamResponse):
+    """Its head goes out with the first words, not before them; where aiohttp does not know how, by itself."""
+
+    _send_headers_immediately = False
 
 
 def _let_go(request: web.Request, response: web.StreamResponse) -> None:
@@ -144,25 +151,32 @@ class Reader:
         try:
             if self._stream.reset:
                 await self._drained(self._send(self._wire.aside(Reset("This id is none of this turn's."))))
-            await self._catch_up()
+            last = await self._caught_up()
+            if not last:
+                written(self._response, b"")  # the head, where nothing went out with it
             while not (self._log.ended or self._log.dismissed):
                 self._live = asyncio.get_running_loop().create_future()
                 await self._drained(await self._live)
-                await self._catch_up()
+                last = await self._caught_up()
             if not self._log.ended:
-                await self._drained(self._send(self._wire.aside(Resumable(self._stream.turn.id))))
-            await self._drained(self._send(self._wire.end()))
+                last = self._wire.aside(Resumable(self._stream.turn.id))
+            async with asyncio.timeout(self._patience):
+                await self._response.write_eof(last + self._wire.end())
         finally:
             self._silence.forget(self)
             self._log.detach(self._sink)
 
-    async def _catch_up(self) -> None:
+    async def _caught_up(self) -> bytes:
+        """Sends what was missed, but for the end of a log: that is returned, to go out with the stream's."""
         while batch := self._log.events[self._position : self._position + PIECE]:
             data = self._wire.encode(batch, self._position)
             self._position += len(batch)
+            if self._log.ended and self._position == len(self._log.events):
+                return data
             await self._drained(self._send(data))
             if len(batch) == PIECE:
                 await asyncio.sleep(0)  # a fast socket is never full: others must have their turn
+        return b""
 
     def _sink(self, events: Batch) -> None:
         if self._live is None or self._live.done():

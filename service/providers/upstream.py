@@ -19,7 +19,7 @@ from service.errors import (
     ProviderTimeout,
     ServiceError,
 )
-from service.events import Chosen, Noted
+from service.events import Chosen, Event, Noted
 from service.messages import Ask
 from service.providers.answers import Answer, Client, SlowToConnect, Unreachable, kind_of, retry_after
 from service.providers.direct import Direct
@@ -128,7 +128,6 @@ class Upstream(Provider, ABC):
                 reading = self._reading(ask)
                 try:
                     await self._read(answer, reading, append, deadline)
-                    append(reading.end())
                 except BaseException:
                     if withheld := reading.left():
                         append(withheld)
@@ -203,23 +202,30 @@ class Upstream(Provider, ABC):
             raise ProviderError(f"{self.label} answered with a web page, not with a stream. Check its url.")
         if kind == "application/json":  # it does not stream, whatever it was asked
             append(reading.events([await answer.read(LIMIT)]))
+            append(reading.end())
             return
         framing, idle = self._framing(), _Idle(deadline)
 
         def take(data: bytes) -> bool:
-            if events := reading.events(framing.feed(data)):
+            events, error = reading.events(framing.feed(data)), None
+            if reading.done:
+                events, error = _ended(reading, events)
+            if events:
                 append(events)
                 self._silence.heard(idle)
                 if deadline.when():  # that of the first token
                     deadline.reschedule(None)
+            if error:
+                raise error
             return reading.done
 
         try:
             await answer.pour(take)
         finally:
             self._silence.forget(idle)
-        if not reading.done and (events := reading.events(framing.end())):
-            append(events)
+        if not reading.done:
+            append(reading.events(framing.end()))
+            append(reading.end())
 
     @asynccontextmanager
     async def _request(
@@ -332,6 +338,14 @@ class _Idle:
 
     def silent(self) -> None:
         self._deadline.reschedule(0)
+
+
+def _ended(reading: Reading, events: list[Event]) -> tuple[list[Event], ServiceError | None]:
+    """With what is left to say, which goes out with the rest; or what it failed with after all."""
+    try:
+        return events + reading.end(), None
+    except ServiceError as error:
+        return events, error
 
 
 def _unsearched(label: str) -> Noted:

@@ -66,10 +66,11 @@ class Journal:
         """Queues a piece of a running turn's log; `first` is the index of its first event."""
         return self._database.write(self._piece, {"turn": turn, "first": first, "events": packed(events)})
 
-    def close(self, entry: Entry, events: Sequence[Event]) -> asyncio.Future[None]:
-        """Queues the whole log of an ended turn, in the place of its pieces; done when it is durable."""
+    def close(self, entry: Entry, events: Sequence[Event], *, pieces: bool = True) -> asyncio.Future[None]:
+        """Queues the whole log of an ended turn, in the place of its `pieces`; done when it is durable."""
         whole = self._database.write(self._turn, _row(entry, packed(events)))
-        self._database.write(self._drop_pieces, {"ended": entry.id})
+        if pieces:
+            self._database.write(self._drop_pieces, {"ended": entry.id})
         return whole
 
     async def find(self, turn: str) -> Kept | None:

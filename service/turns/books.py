@@ -25,9 +25,14 @@ class Books:
         return self._database.failing
 
     def open(self, record: Record, entry: Entry) -> None:
-        """Queues both rows of a turn that begins."""
+        """Queues the record of a turn that begins, and what its journal begins with, where that is needed.
+
+        A record without a journal is a turn that has said nothing yet; only what the client may ask for
+        by other means than its id has to be there from the beginning.
+        """
         self._ledger.open(record)
-        self.journal.open(entry)
+        if entry.idempotency_key is not None or entry.request is not None:
+            self.journal.open(entry)
 
     def refuse(self, record: Record) -> None:
         """Queues a refusal, or how often there was another one."""
@@ -37,9 +42,20 @@ class Books:
         """Queues what has become known of a running turn: it stands if the process dies."""
         self._ledger.open(record)
 
-    def close(self, record: Record, entry: Entry, events: Sequence[Event]) -> asyncio.Future[bool]:
-        """Settles the record and keeps the log; done when both are durable, False if one never will be."""
-        rows = (self._ledger.settle(record), self.journal.close(entry, events))
+    def write_down(self, entry: Entry, first: int, events: Sequence[Event]) -> asyncio.Future[None]:
+        """Queues a piece of a running turn's log; `first` is the index of its first event."""
+        if first == 0:
+            self.journal.open(entry)
+        return self.journal.append(entry.id, first, events)
+
+    def close(
+        self, record: Record, entry: Entry, events: Sequence[Event], *, pieces: bool
+    ) -> asyncio.Future[bool]:
+        """Settles the record and keeps the log, of which `pieces` may have been written.
+
+        Done when both are durable, False if one never will be.
+        """
+        rows = (self._ledger.settle(record), self.journal.close(entry, events, pieces=pieces))
         closed: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
 
         def written(_: object) -> None:

@@ -30,8 +30,9 @@ class Log:
             self.events += events
             self._tell(events)
 
-    def end(self) -> None:
-        """Nothing follows any more."""
+    def end(self, last: Batch = ()) -> None:
+        """Nothing follows any more but these: who reads is told that it is over, and finds them here."""
+        self.events += last
         self.ended = True
         self._tell(())
 

@@ -11,7 +11,7 @@ import msgspec
 
 from service.events import Begun, Event, Finish, Finished
 from service.stores.journal import Entry, Journal, Kept
-from service.stores.ledger import Ledger
+from service.stores.ledger import Ledger, Record
 from service.stores.prices import Prices
 from service.turns.costs import price
 from service.turns.log import Log
@@ -48,11 +48,11 @@ async def end_unfinished(journal: Journal, ledger: Ledger, prices: Prices) -> No
     left = {kept.entry.id: kept for kept in await journal.unfinished()}
     rows: list[asyncio.Future[None]] = []
     for record in await ledger.unsettled():
-        kept = left.pop(record.id, None)
-        used = settle(record, kept.events if kept else [], [], "interrupted", None)
+        kept = left.pop(record.id, None) or Kept(_silent(record), [])
+        used = settle(record, kept.events, [], "interrupted", None)
         await price(record, prices)
         rows.append(ledger.settle(record))
-        if kept:
+        if record.kind == "turn":
             rows.append(journal.close(_ended(kept.entry), [*_told(kept), used]))
         if len(rows) > AT_ONCE:
             await asyncio.gather(*rows, return_exceptions=True)
@@ -61,6 +61,11 @@ async def end_unfinished(journal: Journal, ledger: Ledger, prices: Prices) -> No
     rows += [journal.close(_ended(kept.entry), _told(kept)) for kept in left.values()]
     # A bad row is logged where it is written, and must not keep the service from starting.
     await asyncio.gather(*rows, return_exceptions=True)
+
+
+def _silent(record: Record) -> Entry:
+    """Of a turn whose journal had not begun."""
+    return Entry(id=record.id, owner=record.user, epoch="", opened_at=record.opened_at)
 
 
 def _ended(entry: Entry) -> Entry:

@@ -164,7 +164,7 @@ class Turn:
         if self.closed or not (events := self.log.events[self._journalled :]):
             return None
         first, self._journalled = self._journalled, len(self.log.events)
-        return self._books.journal.append(self.id, first, events)
+        return self._books.write_down(self.entry(), first, events)
 
     def entry(self) -> Entry:
         """The turn as the journal keeps it."""
@@ -214,15 +214,18 @@ class Turn:
             self._limiter.settle(self.record)
             words = [] if _has_finished(self.log.events, error) else [_last_words(ending, error)]
             count = [used] if error is None else []
-            self.closed = self._books.close(self.record, self.entry(), [*self.log.events, *words, *count])
+            whole = [*self.log.events, *words, *count]
+            self.closed = self._books.close(self.record, self.entry(), whole, pieces=self._journalled > 0)
             self.log.append(words)
             recorded = await self._books.in_time(self.closed)
-            self.log.append([Used(used.usage, used.model, used.provider, recorded) for used in count])
+            last: list[Event] = [Used(used.usage, used.model, used.provider, recorded) for used in count]
         except Exception:  # nobody may take what was said so far for the whole
             log.exception("the ending of a turn failed")
-            self.log.append([_last_words("failed", ServiceError("The service failed; its log says why."))])
-        finally:
+            last = [_last_words("failed", ServiceError("The service failed; its log says why."))]
+        except BaseException:
             self.log.end()
+            raise
+        self.log.end(last)
 
 
 class Reading:
