@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import gc
 import os
 import resource
 import signal
@@ -54,6 +55,7 @@ async def serve(settings: Settings, supervisor: Supervisor) -> None:
         context, place = runner.app[CONTEXT], _place(runner.addresses[0])
         context.tasks.start(_announce(context, place), "announcement")
         context.tasks.start(supervisor.attend(partial(_status, context, place)), "supervisor")
+        gc.freeze()  # what is there now stays: no collection needs to look at it again
         supervisor.notify("READY=1")
         await _told_to_stop()
         supervisor.notify("STOPPING=1")

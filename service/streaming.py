@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
-from contextlib import aclosing, suppress
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -106,16 +106,8 @@ def _let_go(request: web.Request, response: web.StreamResponse) -> None:
 
 async def _early_failure(log: Log, patience: float) -> ServiceError | None:
     """What the turn fails with before its first word, if it does so within some seconds."""
-    try:
-        async with asyncio.timeout(patience), aclosing(log.follow()) as batches:
-            async for batch in batches:
-                if begins(batch):
-                    return None
-                if error := failure(batch):
-                    return error
-    except TimeoutError:
-        pass
-    return None
+    await log.begun(lambda events: begins(events) or failure(events) is not None, patience)
+    return None if begins(log.events) else failure(log.events)
 
 
 class Reader:

@@ -3,12 +3,16 @@
 import logging
 import re
 import sys
+from collections.abc import Callable
 from contextvars import ContextVar
 from datetime import UTC, datetime
+from functools import cache
+from typing import Any
 
 import msgspec
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.gc_collector import GCCollector
+from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.process_collector import ProcessCollector
 
 request_id: ContextVar[str] = ContextVar("request_id", default="-")
@@ -22,6 +26,13 @@ SECONDS = (0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 CHUNK_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5)
 
 
+class Family:
+    """A metric's children by their labels; each is looked up once, for that takes longer than counting."""
+
+    def __init__(self, metric: MetricWrapperBase) -> None:
+        self.labels: Callable[..., Any] = cache(metric.labels)
+
+
 class Metrics:
     """The metrics by their names in the field; never a user, a text or a free model name as a label."""
 
@@ -29,39 +40,49 @@ class Metrics:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         GCCollector(registry=self.registry)
-        self.requests = Counter(
-            "http_requests", "Answered requests.", ["method", "route", "status"], registry=self.registry
+        self.requests = Family(
+            Counter(
+                "http_requests", "Answered requests.", ["method", "route", "status"], registry=self.registry
+            )
         )
-        self.request_seconds = Histogram(
-            "http_request_duration_seconds",
-            "Time to the end of an answer.",
-            ["route"],
-            buckets=SECONDS,
-            registry=self.registry,
+        self.request_seconds = Family(
+            Histogram(
+                "http_request_duration_seconds",
+                "Time to the end of an answer.",
+                ["route"],
+                buckets=SECONDS,
+                registry=self.registry,
+            )
         )
         self.streams = Gauge("llm_streams_active", "Turns that are being answered.", registry=self.registry)
-        self.endings = Counter(
-            "llm_stream_end", "Ended turns.", ["provider", "reason"], registry=self.registry
+        self.endings = Family(
+            Counter("llm_stream_end", "Ended turns.", ["provider", "reason"], registry=self.registry)
         )
-        self.tokens = Counter(
-            "llm_tokens",
-            "Tokens of ended turns.",
-            ["direction", "provider", "model", "source"],
-            registry=self.registry,
+        self.tokens = Family(
+            Counter(
+                "llm_tokens",
+                "Tokens of ended turns.",
+                ["direction", "provider", "model", "source"],
+                registry=self.registry,
+            )
         )
-        self.first_token = Histogram(
-            "llm_time_to_first_token_seconds",
-            "From the request to the first piece of an answer.",
-            ["provider"],
-            buckets=SECONDS,
-            registry=self.registry,
+        self.first_token = Family(
+            Histogram(
+                "llm_time_to_first_token_seconds",
+                "From the request to the first piece of an answer.",
+                ["provider"],
+                buckets=SECONDS,
+                registry=self.registry,
+            )
         )
-        self.chunk_seconds = Histogram(
-            "llm_time_per_output_chunk_seconds",
-            "From one piece of an answer to the next, a turn's mean.",
-            ["provider"],
-            buckets=CHUNK_SECONDS,
-            registry=self.registry,
+        self.chunk_seconds = Family(
+            Histogram(
+                "llm_time_per_output_chunk_seconds",
+                "From one piece of an answer to the next, a turn's mean.",
+                ["provider"],
+                buckets=CHUNK_SECONDS,
+                registry=self.registry,
+            )
         )
         self.queue = Gauge("db_writer_queue_depth", "Rows that wait to be written.", registry=self.registry)
         self.provider_up = Gauge(
@@ -73,18 +94,30 @@ class Metrics:
             ["provider"],
             registry=self.registry,
         )
-        self.attempts = Counter(
-            "llm_attempts",
-            "Questions to providers, by what they came to.",
-            ["provider", "outcome"],
-            registry=self.registry,
+        self.attempts = Family(
+            Counter(
+                "llm_attempts",
+                "Questions to providers, by what they came to.",
+                ["provider", "outcome"],
+                registry=self.registry,
+            )
         )
 
-        self.cost = Counter(
-            "llm_cost_usd", "US dollars, of what has a price.", ["provider", "model"], registry=self.registry
+        self.cost = Family(
+            Counter(
+                "llm_cost_usd",
+                "US dollars, of what has a price.",
+                ["provider", "model"],
+                registry=self.registry,
+            )
         )
-        self.unpriced = Counter(
-            "llm_unpriced", "Answers that nobody knows the price of.", ["provider"], registry=self.registry
+        self.unpriced = Family(
+            Counter(
+                "llm_unpriced",
+                "Answers that nobody knows the price of.",
+                ["provider"],
+                registry=self.registry,
+            )
         )
         self.rejections = Counter(
             "ratelimit_rejections",

@@ -6,8 +6,8 @@ Paths of another vendor's interface have that vendor's shape, and its name for t
 import logging
 import math
 import re
-import secrets
 from collections.abc import Callable
+from random import getrandbits
 
 import msgspec
 from aiohttp import web
@@ -52,7 +52,7 @@ DIALECTS = {"/v1/messages": Dialect(problem, "request-id")}
 async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Names the request, and answers for what fails in it; a stream that has begun is not answered again."""
     sent = request.headers.get("X-Request-ID", "")
-    request[REQUEST_ID] = sent if ID.fullmatch(sent) else secrets.token_hex(8)
+    request[REQUEST_ID] = sent if ID.fullmatch(sent) else f"{getrandbits(64):016x}"
     token = request_id.set(request[REQUEST_ID])
     try:
         return await handler(request)

@@ -9,8 +9,8 @@ Source: OpenAI's API reference, "The chat completion chunk object"; `reasoning_c
 """
 
 import logging
-import secrets
 from collections.abc import Callable, Mapping, Sequence
+from random import getrandbits
 from typing import Any
 
 import msgspec
@@ -97,7 +97,7 @@ class Chunks:
     ) -> None:
         self._label, self._asked, self._chosen, self._broken = label, asked, chosen, broken
         self._tools, self._n = _names(tools) if tools else NO_NAMES, n
-        self._seed = secrets.token_hex(8)
+        self._seed = f"{getrandbits(64):016x}"
         self._named = False
         self._choices: dict[int, Choice] = {}
         self._used: Usage | None = None

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
+from contextlib import suppress
 from typing import TypeAlias
 
 from service.events import Batch, Event
@@ -55,15 +56,25 @@ class Log:
         """Returns when the log has ended, or its readers are sent away; no task wakes up before."""
         if self.ended or self.dismissed:
             return
-        over = asyncio.get_running_loop().create_future()
+        await self._told_of(lambda events: not events)
+
+    async def begun(self, begins: Callable[[Batch], bool], patience: float) -> None:
+        """Returns when it says what `begins` recognises, when it is over, or after so many seconds."""
+        if not (self.ended or self.dismissed or begins(self.events)):
+            with suppress(TimeoutError):
+                async with asyncio.timeout(patience):
+                    await self._told_of(lambda events: not events or begins(events))
+
+    async def _told_of(self, enough: Callable[[Batch], bool]) -> None:
+        told = asyncio.get_running_loop().create_future()
 
         def note(events: Batch) -> None:
-            if not events and not over.done():
-                over.set_result(None)
+            if enough(events) and not told.done():
+                told.set_result(None)
 
         self.attach(note)
         try:
-            await over
+            await told
         finally:
             self.detach(note)
 

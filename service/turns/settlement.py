@@ -51,6 +51,9 @@ class Leg(Struct, frozen=True):
         return not self.prompt_tokens and not self.completion_tokens
 
 
+_decode = msgspec.json.Decoder(list[Leg]).decode
+
+
 def note(record: Record, events: Sequence[Event], counted: Sequence[Used | None]) -> None:
     """Fills in the legs so far; `counted` is what their providers counted, by leg."""
     record.legs = _json(_legs(record, events, counted, None))
@@ -219,6 +222,6 @@ def _json(legs: Sequence[Leg]) -> str:
 def _noted(record: Record) -> list[Leg]:
     """A row that somebody has written by hand must not keep the service from starting."""
     try:
-        return msgspec.json.decode(record.legs or "[]", type=list[Leg])
+        return _decode(record.legs) if record.legs else []
     except msgspec.DecodeError:
         return []

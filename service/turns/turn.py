@@ -2,9 +2,9 @@
 
 import asyncio
 import logging
-import secrets
 import time
 from collections.abc import Sequence
+from random import getrandbits
 from typing import Literal
 
 from msgspec import Struct
@@ -66,7 +66,7 @@ class Turn:
     ) -> None:
         self.id, self.owner, self.digest = record.id, record.user, terms.digest
         self.request, self.opened_at = terms.request, record.opened_at
-        self.epoch = secrets.token_hex(4)
+        self.epoch = f"{getrandbits(32):08x}"
         self.record, self.terms = record, terms
         self.log = Log()
         self.readers = 0
