@@ -309,16 +309,21 @@ class Response:
         """For the head, then for the end."""
 
     async def head(self) -> None:
-        if not self.status:
-            await self._wait()
+        """Returns when it has arrived; raises `Broken` where it never will."""
+        if not self.status and self._error is None:
+            await self._woken()
+        if self._error and not self.status:
+            raise self._error
 
     async def pour(self, take: Take) -> None:
         early, self._early = self._early, []
         self._read = any(map(take, early))
-        if not (self._read or self._over):
+        if not (self._read or self._over or self._error):
             context = copy_context()  # else logs name the turn that opened the connection
             self._take = lambda data: context.run(take, data)
-            await self._wait()
+            await self._woken()
+        if self._error and not self._read:
+            raise self._error
 
     async def read(self, limit: int) -> bytes:
         body = await self.beginning(limit + 1)
@@ -343,12 +348,12 @@ class Response:
     def take(self, data: bytes) -> None:
         if self._take is None:
             self._early.append(data)
-        elif not self._read:
+        elif not (self._read or self._error):
             try:
                 self._read = self._take(data)
             except BaseException as error:  # whoever pours is told, not the loop
-                self._read, self._error = True, error
-            if self._read:
+                self._error = error
+            if self._read or self._error:
                 self._wake()
 
     def end(self) -> None:
@@ -359,13 +364,9 @@ class Response:
         self._error = self._error or error
         self._wake()
 
-    async def _wait(self) -> None:
-        if self._error is None:
-            self._waiting = asyncio.get_running_loop().create_future()
-            await self._waiting
-            self._waiting = None
-        if self._error:
-            raise self._error
+    async def _woken(self) -> None:
+        self._waiting = asyncio.get_running_loop().create_future()
+        await self._waiting
 
     def _wake(self) -> None:
         if self._waiting and not self._waiting.done():
@@ -377,7 +378,7 @@ class Response:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._connection.leave(self, read=self._read and self._error is None)
+        self._connection.leave(self, read=self._read)
 
 
 @lru_cache(maxsize=256)
