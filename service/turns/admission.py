@@ -28,6 +28,8 @@ from service.turns.turn import Terms, Turn
 
 JOURNAL_SECONDS = 0.25
 """What a crash may cost of a running turn's log."""
+AT_ONCE = 32
+"""How many turns the journal takes from before the event loop goes on."""
 EXPIRY_SECONDS = 10.0
 
 Found: TypeAlias = Turn | Past
@@ -214,19 +216,22 @@ class Turns:
             await self._busy.wait()
             await asyncio.sleep(JOURNAL_SECONDS)
             # What waits for a disk should not grow by itself: a slow one gets longer pieces, not more.
-            if not self._books.failing and (last := self._write_down()):
+            if not self._books.failing and (last := await self._write_down()):
                 await asyncio.wait([last])
             if not self._running:
                 self._busy.clear()
 
-    def _write_down(self) -> asyncio.Future[None] | None:
+    async def _write_down(self) -> asyncio.Future[None] | None:
         """By itself, for its variable would keep the last turn, with all its log, until the next one.
 
-        Done when all of it is durable, as rows are written in their order; None if there was nothing.
+        Done when all of it is durable, as rows are written in their order; None if there was nothing. Many
+        turns are written a few at a time: between them others speak.
         """
         last = None
-        for turn in self._running:
+        for number, turn in enumerate(list(self._running), 1):
             last = turn.write_down() or last
+            if number % AT_ONCE == 0:
+                await asyncio.sleep(0)
         return last
 
     async def _expire(self) -> None:
