@@ -220,7 +220,9 @@ async def test_the_log_has_the_request_and_not_its_query(proxy: Proxy, upstream:
     ("path", "mebibytes", "refused_by"),
     [
         (CONVERSATION, 2, "the service"),
-        (CONVERSATION, 17, "nginx"),
+        (CONVERSATION, 17, "the service"),
+        ("/v1/messages", 17, "nginx"),
+        ("/v1/files", 17, "nobody"),
         ("/backend-api/v2/files/bucket", 17, "nobody"),
         ("/backend-api/v2/files/bucket", 513, "nginx"),
     ],
