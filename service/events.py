@@ -255,10 +255,13 @@ Batch: TypeAlias = Sequence[Event]
 """What one read of an upstream contained: a batch costs a tenth of its events sent one by one."""
 
 
+_SPOKEN = frozenset({Content, Reasoning, ToolCalls})
+
+
 def begins(events: Batch) -> bool:
     """Whether any of these is a part of an answer, which begins with the first. A refusal is an answer."""
-    return any(
-        isinstance(event, Content | Reasoning | ToolCalls)
-        or (isinstance(event, Extra) and bool(event.extra.get("refusal")))
-        for event in events
-    )
+    for event in events:
+        kind = type(event)
+        if kind in _SPOKEN or (kind is Extra and event.extra.get("refusal")):  # type: ignore[attr-defined]
+            return True
+    return False

@@ -160,7 +160,7 @@ def _endpoint(handler: Handler) -> Function:
     seconds = getattr(handler, "seconds", None)
 
     async def endpoint(request: web.Request) -> web.StreamResponse:
-        settings = request.config_dict[CONTEXT].settings
+        settings = request.app[CONTEXT].settings
         _admit(request[CALLER], signature.policy)
         arguments: dict[str, Any] = {name: request.match_info[name] for name in signature.path}
         if body:

@@ -92,7 +92,7 @@ async def drain(runner: web.AppRunner) -> None:
 
 async def _part(request: web.Request, response: web.StreamResponse) -> None:
     """Signal `on_response_prepare`: who is told sends nothing into a connection that is being closed."""
-    if request.config_dict[CONTEXT].draining.is_set():
+    if request.app[CONTEXT].draining.is_set():
         response.headers["Connection"] = "close"
         response.force_close()
 

@@ -76,7 +76,7 @@ async def streamed(request: web.Request, stream: Stream) -> web.StreamResponse:
     )
     if request.method == "HEAD":  # whoever asks for the head alone is no reader
         return response
-    context = request.config_dict[CONTEXT]
+    context = request.app[CONTEXT]
     with stream.turn.reading() as log:
         if stream.patience and (error := await _early_failure(log, stream.patience)):
             raise error

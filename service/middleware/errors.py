@@ -77,10 +77,10 @@ async def add_headers(request: web.Request, response: web.StreamResponse) -> Non
     """Signal `on_response_prepare`: what every response carries."""
     response.headers.extend(HEADERS)
     if RECORD in request and request[RECORD].wire:  # somebody asks for an answer
-        response.headers.extend(request.config_dict[CONTEXT].limiter.headers(request[RECORD]))
+        response.headers.extend(request.app[CONTEXT].limiter.headers(request[RECORD]))
     if REQUEST_ID in request:
         response.headers["X-Request-ID"] = response.headers[_dialect(request).header] = request[REQUEST_ID]
-    if origins := request.config_dict[CONTEXT].settings.server.origins:
+    if origins := request.app[CONTEXT].settings.server.origins:
         _complete_cors(response, request.headers.get("Origin", ""), origins)
 
 

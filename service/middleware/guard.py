@@ -22,7 +22,7 @@ LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 @web.middleware
 def guard(request: web.Request, handler: Handler) -> Awaitable[web.StreamResponse]:
     """Refuses hosts and origins that the operator has not named."""
-    context = request.config_dict[CONTEXT]
+    context = request.app[CONTEXT]
     settings, host = context.settings, request.headers.get("Host", "")
     any_address = settings.server.open_to_network or context.needs_key
     if not _known(host, settings.host, settings.server, any_address):

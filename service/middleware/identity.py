@@ -20,7 +20,7 @@ SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 @web.middleware
 async def identity(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Without keys whatever a client sends as one of ours is ignored: SDKs always send something."""
-    context = request.config_dict[CONTEXT]
+    context = request.app[CONTEXT]
     request[CALLER] = await _keyed(request, context) if context.needs_key else _local(request)
     return await handler(request)
 

@@ -26,6 +26,6 @@ async def metrics(request: web.Request, handler: Handler) -> web.StreamResponse:
     finally:
         resource = request.match_info.route.resource
         route = resource.canonical if resource else "unknown"
-        seen = request.config_dict[CONTEXT].metrics
+        seen = request.app[CONTEXT].metrics
         seen.requests.labels(request.method, route, status).inc()
         seen.request_seconds.labels(route).observe(time.monotonic() - began)

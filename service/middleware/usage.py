@@ -35,4 +35,4 @@ async def usage(request: web.Request, handler: Handler) -> web.StreamResponse:
     finally:
         if record.kind not in {UNUSED, TURN}:
             record.ended_at, record.ending = time.time(), ending
-            await request.config_dict[CONTEXT].turns.settle(record)
+            await request.app[CONTEXT].turns.settle(record)

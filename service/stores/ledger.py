@@ -144,7 +144,8 @@ def _record(row: RowMapping) -> Record:
 
 
 def _row(record: Record) -> dict[str, Any]:
-    row = {name: storable(value) for name, value in msgspec.structs.asdict(record).items()}
+    known = msgspec.structs.asdict(record)
+    row = {name: value if value is None else storable(value) for name, value in known.items()}
     # The legs are JSON, and bounded, where they are written: cut short they would be lost. So is the cost,
     # and that of a correction may be negative.
     exact = {"legs": record.legs, "cost": record.cost}
