@@ -14,11 +14,12 @@ import signal
 import sys
 import tempfile
 import time
-from asyncio.subprocess import PIPE, STDOUT, Process
+from asyncio.subprocess import STDOUT, Process
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Literal
 
+from service.children import kill, start
 from service.errors import Unavailable
 from service.providers.engine_child import LISTENING, Parameters
 
@@ -32,8 +33,7 @@ HEALTHY = 60.0  # seconds; a child that has answered for so long did not die of 
 OUTPUT = 8192  # bytes of what the child wrote last
 SOCKET_PATH = 100  # bytes; Linux takes 107, others 103
 CPUINFO = Path("/proc/cpuinfo")
-# By the beginning of their names: the keys of other providers are no business of the child.
-ENVIRONMENT = ("PATH", "HOME", "LANG", "LC_", "LD_", "DYLD_", "PYTHON", "OMP_", "GOMP_", "GGML_")
+ENVIRONMENT = ("OMP_", "GOMP_", "GGML_")
 
 
 class Engine:
@@ -112,7 +112,7 @@ class Engine:
         self._starts += 1
         self.socket.parent.mkdir(mode=0o700)
         try:
-            child = await start_child()
+            child = await start("service.providers.engine_child", environment=ENVIRONMENT, stderr=STDOUT)
             try:
                 self.pid = child.pid
                 assert child.stdin
@@ -161,28 +161,6 @@ class Engine:
         self.state, self.reason = state, reason
         self._changed.set()
         self._changed = asyncio.Event()
-
-
-async def start_child() -> Process:
-    """A session of its own keeps the terminal's Ctrl-C from it: the service ends it, in its own time."""
-    return await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "service.providers.engine_child",
-        cwd=Path(__file__).parents[2],
-        env={name: value for name, value in os.environ.items() if name.startswith(ENVIRONMENT)},
-        stdin=PIPE,
-        stdout=PIPE,
-        stderr=STDOUT,
-        start_new_session=True,
-    )
-
-
-async def kill(child: Process) -> None:
-    """At once: the child holds nothing that a gentle end would save."""
-    with contextlib.suppress(ProcessLookupError):
-        child.kill()
-    await child.wait()
 
 
 def bundled_model() -> Path | None:

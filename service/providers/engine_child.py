@@ -1,10 +1,9 @@
 """The embedded engine's child: `python -m service.providers.engine_child`, parameters as JSON on stdin.
 
-It serves until it gets SIGTERM or its parent is gone, whatever became of it. It imports nothing else of the
-service: it holds a model, and nothing that it need not know.
+It serves until it gets SIGTERM or its parent is gone, whatever became of it. It imports next to nothing of
+the service: it holds a model, and nothing that it need not know.
 """
 
-import ctypes
 import json
 import os
 import shutil
@@ -14,10 +13,11 @@ import threading
 from pathlib import Path
 from typing import Any, TypedDict
 
+from service.child import die_with_parent
+
 LISTENING = b"the engine listens\n"
 EMBEDDED_TOKENS = 512
 """The longest text that is embedded: it is read in one go, for which answers must wait, at 0.5 MB a token."""
-PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 class Parameters(TypedDict):
@@ -48,12 +48,6 @@ def main() -> None:
     shutil.rmtree(Path(parameters["socket"]).parent, ignore_errors=True)
     # Nobody reads the live streams any more, and a graceful end would wait for them.
     os._exit(0)
-
-
-def die_with_parent(number: signal.Signals) -> None:
-    """Asks the kernel for this signal at the parent's death; beyond Linux, `await_parent` has to do."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, number)
 
 
 def await_parent() -> None:
