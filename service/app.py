@@ -8,14 +8,18 @@ import aiohttp_cors
 from aiohttp import web
 
 from service.context import CONTEXT, Context
+from service.documents.extraction import Extractor
 from service.handlers.accounts import Accounts
 from service.handlers.books import Bookkeeping
 from service.handlers.catalog import Catalog
 from service.handlers.completions import Completions
 from service.handlers.conversation import Conversations
+from service.handlers.cookies import Cookies
 from service.handlers.create import Creation
 from service.handlers.endpoints import Endpoints
+from service.handlers.files import Files
 from service.handlers.keys import Administration
+from service.handlers.media import Media as GeneratedMedia
 from service.handlers.messages import Messages
 from service.handlers.models import Models
 from service.handlers.operations import Operations
@@ -26,29 +30,48 @@ from service.handlers.reference import Reference
 from service.handlers.rendering import Rendering
 from service.handlers.responses import Responses
 from service.handlers.session import Session
+from service.handlers.speech import Speeches
+from service.handlers.transcription import Transcription
 from service.handlers.turns import Resumption
 from service.handlers.uichat import UIChat
+from service.handlers.v1_files import FileObjects
 from service.issuer import Issuer
 from service.middleware import MIDDLEWARE
 from service.middleware.errors import add_headers
 from service.providers.auto import Auto
+from service.providers.fetching import Fetcher
 from service.providers.registry import Registry
 from service.providers.roster import roster
 from service.routes import Route, mount
 from service.settings import SECRET, Settings
 from service.silence import Silence
+from service.speakers.encoding import Encoders
+from service.speakers.language import Languages
+from service.speakers.roster import roster as speakers
+from service.stores.blobs import blobs_at
+from service.stores.buckets import Buckets
 from service.stores.database import Database
+from service.stores.generated import Generated
 from service.stores.journal import Journal
 from service.stores.keys import Keys
 from service.stores.ledger import Ledger
+from service.stores.passages import Passages
 from service.stores.prices import Prices
+from service.stores.recordings import Recordings
 from service.stores.retention import retain
 from service.stores.secret import Secret
 from service.tasks import Tasks
 from service.telemetry import Metrics
 from service.turns.admission import Turns
+from service.turns.attachments import Attachments
 from service.turns.books import Books
+from service.turns.copies import Copier
+from service.turns.excerpts import Excerpts
+from service.turns.filing import Filing
+from service.turns.indexing import Indexing
 from service.turns.limits import Limiter
+from service.turns.media import Media
+from service.turns.speech import Speech
 
 GROUPS = (
     Pages,
@@ -60,9 +83,15 @@ GROUPS = (
     Messages,
     Models,
     Endpoints,
+    Speeches,
+    Transcription,
     Responses,
     UIChat,
     Resumption,
+    Files,
+    FileObjects,
+    GeneratedMedia,
+    Cookies,
     Accounts,
     Bookkeeping,
     Persons,
@@ -90,7 +119,8 @@ def assemble(settings: Settings) -> Context:
     tasks, metrics = Tasks(), Metrics()
     upstream, url = settings.upstream, settings.database_url
     database = Database(url, settings.database.linger, tasks)
-    keys = Keys(database, Secret(settings.state, settings.secrets.get(SECRET)))
+    secret = Secret(settings.state, settings.secrets.get(SECRET))
+    keys = Keys(database, secret)
     ledger = Ledger(database)
     registry = Registry(
         roster(settings), metrics, refresh=upstream.models_refresh, probe_timeout=upstream.probe_timeout
@@ -100,7 +130,18 @@ def assemble(settings: Settings) -> Context:
     prices = Prices(registry, settings.providers)
     books = Books(database, ledger, Journal(database), prices, settings.database.settle_timeout)
     limiter = Limiter(settings.limits, settings.user_limits, keys, prices, database, metrics)
-    turns = Turns(registry, auto, keys, ledger, books, limiter, tasks, metrics, settings.stream.keep)
+    extractor = Extractor(settings.documents, tasks)
+    blobs = blobs_at(settings.files.url, settings.files_directory)
+    filing = Filing(Buckets(database), blobs, extractor, settings.files, tasks)
+    fetcher = Fetcher(settings.files.media_hosts, upstream.connect_timeout)
+    media = Media(filing, Generated(database), fetcher)
+    copier = Copier(media, settings.files, tasks)
+    attached = _attachments(filing, Passages(database), extractor, registry, settings)
+    turns = Turns(
+        registry, auto, keys, ledger, books, limiter, copier, attached, tasks, metrics, settings.stream.keep
+    )
+    recordings = Recordings(settings.state / "voices", settings.speech.cache_size, secret)
+    speech = Speech(settings, speakers(settings), Encoders(), Languages(), recordings, turns, tasks, metrics)
     return Context(
         settings=settings,
         tasks=tasks,
@@ -113,10 +154,24 @@ def assemble(settings: Settings) -> Context:
         auto=auto,
         limiter=limiter,
         turns=turns,
+        speech=speech,
+        filing=filing,
+        media=media,
         silence=Silence(settings.stream.heartbeat * 0.9),  # it is noticed up to a tenth late
         started_at=time.time(),
         draining=asyncio.Event(),
     )
+
+
+def _attachments(
+    filing: Filing, passages: Passages, reader: Extractor, registry: Registry, settings: Settings
+) -> Attachments:
+    """What is read is indexed, what is removed is forgotten, and questions find both."""
+    indexing = Indexing(filing.buckets, passages)
+    filing.reading.after.append(indexing.index)
+    filing.deleted.append(indexing.drop)
+    filing.sweeps.append(indexing.sweep)
+    return Attachments(filing, Excerpts(filing.texts, passages), reader, registry, settings.files)
 
 
 def table(context: Context) -> dict[str, Route]:
@@ -136,11 +191,16 @@ async def _running(app: web.Application) -> AsyncIterator[None]:
         if context.issuer:
             context.issuer.open()
         await context.turns.open()
+        await context.speech.open()
+        await context.filing.open(context.settings.documents.processes)
         await context.registry.open(context.tasks)
         context.tasks.start(retain(context.database, context.settings.ledger.keep), "retention of records")
         yield
         await context.registry.close()
     finally:
+        await context.speech.close()
+        await context.media.close()
+        await context.filing.close()
         await context.keys.close()
         await context.database.close()
         await context.tasks.close()

@@ -16,7 +16,10 @@ from service.stores.ledger import Ledger, Record
 from service.tasks import Tasks
 from service.telemetry import Metrics
 from service.turns.admission import Turns
+from service.turns.filing import Filing
 from service.turns.limits import Limiter
+from service.turns.media import Media
+from service.turns.speech import Speech
 
 VERSION = "0.1.0"
 
@@ -35,6 +38,9 @@ class Context(Struct, frozen=True):
     auto: Auto
     limiter: Limiter
     turns: Turns
+    speech: Speech
+    filing: Filing
+    media: Media
     silence: Silence
     """Of streams, which is broken by a sign of life."""
     started_at: float

@@ -5,7 +5,8 @@ ServiceError
 │   ├── ContextTooLong    400  context_length_exceeded
 │   ├── TooLarge          413  request_too_large
 │   ├── UnsupportedMedia  415  unsupported_media_type
-│   └── KeyReused         422  idempotency_key_reused
+│   ├── KeyReused         422  idempotency_key_reused
+│   └── DocumentRefused   422  document_refused: it cannot be read, or takes more than a file may
 ├── Unauthenticated       401  authentication_error, invalid_api_key
 ├── Forbidden             403  permission_error
 │   └── ModelNotAllowed   403  model_not_allowed: the key is not for this model or provider
@@ -97,6 +98,12 @@ class KeyReused(BadRequest):
             "This Idempotency-Key was used with another request. Send the same body again, or another key.",
             "idempotency-key",
         )
+
+
+class DocumentRefused(BadRequest):
+    """Names the limit and its setting, or what is wrong with the file."""
+
+    status, code = 422, "document_refused"
 
 
 class Unauthenticated(ServiceError):

@@ -227,6 +227,26 @@ class Unauthorized(Event, frozen=True, tag="auth"):
     message: str
 
 
+class Source(Struct, frozen=True, omit_defaults=True):
+    """A passage that the answer may rest on: the file's name, its bucket, and where in it.
+
+    `id` is the file's; `snippet` has the beginning, 300 characters at most.
+    """
+
+    file: str
+    bucket: str
+    id: str
+    snippet: str
+    page: int | None = None
+    title: str | None = None
+
+
+class Sources(Event, frozen=True, tag="sources"):
+    """The passages of documents that the model was given, in reading order, where not all could be."""
+
+    sources: list[Source]
+
+
 class Requested(Event, frozen=True, tag="request"):
     request: dict[str, Any]
 

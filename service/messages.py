@@ -114,6 +114,11 @@ class Ask(Struct, frozen=True, kw_only=True):
     """Whether another provider may go on where one has broken off."""
     aspect_ratio: str | None = None
     """Of pictures, such as "16:9"."""
+    download_media: bool = False
+    """Whether what is generated, pictures and the like, should be copied here."""
+    speaker: str | None = None
+    """By whom the answer can be heard, where the client wants to be told; `voice` is the one it chose."""
+    voice: str | None = None
 
 
 def checked(messages: list[Message]) -> list[Message]:
@@ -152,7 +157,12 @@ def _tidy(message: Message) -> Message:
 
 
 def _typed(part: Part) -> Part | None:
-    """A part with a `type` stands as it is, a bare `text` becomes a text part; the empty and unknown go."""
+    """A part with a `type` stands as it is, and one that names a bucket; a bare `text` becomes a text part.
+
+    The empty and unknown go.
+    """
+    if "bucket_id" in part and ("name" in part or "text" not in part):
+        return part
     if "type" in part:
         return None if part.get("type") == "text" and not part.get("text") else part
     text = part.get("text")

@@ -9,7 +9,8 @@ from typing import Any, get_args
 import msgspec
 
 from service.context import VERSION
-from service.routes import File, Handler, Html, Lines, Route, Signature, Text
+from service.downloads import Download
+from service.routes import File, Handler, Html, Lines, Pieces, Route, Signature, Text
 from service.streaming import Stream, Whole
 
 MEDIA = {
@@ -19,6 +20,8 @@ MEDIA = {
     Lines: "text/plain",
     Html: "text/html",
     File: "*/*",
+    Download: "*/*",
+    Pieces: "*/*",
 }
 """What is no JSON, by the type that a handler returns."""
 ERROR = {
@@ -97,12 +100,19 @@ def _operation(
         "responses": {"200": _success(signature, by_kind), "default": ERROR},
         "x-policy": signature.policy,
     }
-    if signature.body:
-        operation["requestBody"] = {
-            "required": True,
-            "content": {"application/json": {"schema": by_kind[repr(signature.body)]}},
-        }
+    if taken := _taken(signature, by_kind):
+        operation["requestBody"] = {"required": True, "content": taken}
     return operation
+
+
+def _taken(signature: Signature, by_kind: Mapping[str, Any]) -> dict[str, Any]:
+    """What a body may be, by its media type."""
+    taken: dict[str, Any] = {}
+    if signature.body:
+        taken["application/json"] = {"schema": by_kind[repr(signature.body)]}
+    if signature.form:
+        taken["multipart/form-data"] = {"schema": {"type": "object", "properties": signature.form}}
+    return taken
 
 
 def _path(signature: Signature) -> list[dict[str, Any]]:

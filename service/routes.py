@@ -1,7 +1,8 @@
 """The route table: each handler class declares `{path: {function, methods}}`; here it is read and mounted.
 
 A handler's signature is read once: a name in the path, `body` and `query` by their types, `headers`,
-`caller`, `record`, `method` and `cookie`; what it returns is encoded. So handlers can be called without HTTP.
+`caller`, `record`, `method`, `cookie` and the `parts` of a form, which a `body` may be as well (`T | Parts`);
+what it returns is encoded. So handlers can be called without HTTP.
 """
 
 import asyncio
@@ -9,12 +10,14 @@ import inspect
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
-from typing import Any, TypedDict, TypeVar, get_type_hints
+from types import UnionType
+from typing import Any, TypedDict, TypeVar, get_args, get_type_hints
 
 import msgspec
 from aiohttp import web
 
 from service.context import CALLER, CONTEXT, RECORD, SESSION, STARTED, Caller
+from service.downloads import PERSONAL, Download, downloaded
 from service.errors import (
     BadRequest,
     Forbidden,
@@ -23,6 +26,7 @@ from service.errors import (
     Unauthenticated,
     UnsupportedMedia,
 )
+from service.multipart import Limits, Parts
 from service.settings import Settings
 from service.streaming import Stream, Whole, folded, streamed
 
@@ -30,7 +34,11 @@ Handler = Callable[..., Awaitable[Any]]
 Function = Callable[[web.Request], Awaitable[web.StreamResponse]]
 H = TypeVar("H", bound=Handler)
 
-INJECTED = frozenset({"headers", "caller", "record", "method", "cookie"})
+INJECTED = frozenset({"headers", "caller", "record", "method", "cookie", "parts"})
+OTHER_FIELDS = 16
+"""Parts of a form beside its files."""
+OVERHEAD = 2**20
+"""Bytes of a form beside those of its files."""
 
 
 class Route(TypedDict):
@@ -63,6 +71,17 @@ class Lines(msgspec.Struct, frozen=True):
     content_type: str = "text/plain"
     file: str | None = None
     encode: Callable[[Sequence[Any]], bytes] = json_lines
+
+
+class Pieces(msgspec.Struct, frozen=True):
+    """Bytes that are sent as they are made; what fails on the way cuts the connection.
+
+    They begin before the answer does: what fails until then has the status of an error.
+    """
+
+    pieces: AsyncGenerator[bytes, None]
+    content_type: str
+    headers: Mapping[str, str] = {}
 
 
 class Cookie(msgspec.Struct):
@@ -103,6 +122,16 @@ def kept(seconds: int) -> Callable[[H], H]:
     return marked
 
 
+def form(**fields: Mapping[str, Any]) -> Callable[[H], H]:
+    """The handler takes a form, whose `parts` it reads; these are its fields, as JSON schemas."""
+
+    def marked(handler: H) -> H:
+        handler.__dict__["form"] = fields
+        return handler
+
+    return marked
+
+
 def _policed(handler: H, policy: str) -> H:
     handler.__dict__["policy"] = policy
     return handler
@@ -117,6 +146,7 @@ class Signature(msgspec.Struct, frozen=True):
     injected: tuple[str, ...]
     returns: Any
     policy: str
+    form: Mapping[str, Any] | None
 
     @classmethod
     def of(cls, handler: Handler) -> "Signature":
@@ -128,12 +158,18 @@ class Signature(msgspec.Struct, frozen=True):
             raise TypeError(f"{handler.__qualname__} needs a policy, a return type and a docstring")
         return cls(
             path=tuple(name for name in names if name not in INJECTED | {"body", "query"}),
-            body=hints.get("body"),
+            body=_json_of(hints.get("body")),
             query=hints.get("query"),
             injected=tuple(name for name in names if name in INJECTED),
             returns=hints["return"],
             policy=policy,
+            form=getattr(handler, "form", None),
         )
+
+
+def _json_of(body: Any) -> Any:
+    """What a body is where it is no form."""
+    return get_args(body)[0] if isinstance(body, UnionType) and Parts in get_args(body) else body
 
 
 def route(**handlers: Handler) -> Route:
@@ -164,7 +200,7 @@ def _endpoint(handler: Handler) -> Function:
         _admit(request[CALLER], signature.policy)
         arguments: dict[str, Any] = {name: request.match_info[name] for name in signature.path}
         if body:
-            arguments["body"] = decoded(await _read(request, settings), body)
+            arguments["body"] = await _body(request, signature, body, settings)
         if signature.query:
             arguments["query"] = _query(request.query, signature.query)
         for name in signature.injected:
@@ -179,7 +215,7 @@ def _endpoint(handler: Handler) -> Function:
             _leave(cookie, response)
         if seconds:
             response.headers["Cache-Control"] = f"private, max-age={seconds}"
-            response.headers["Vary"] = "Authorization, Cookie, x-user, x-api-key, x_user, x_api_key"
+            response.headers["Vary"] = PERSONAL
         return response
 
     return endpoint
@@ -207,6 +243,15 @@ def decoded(data: bytes | bytearray, decoder: msgspec.json.Decoder[Any]) -> Any:
         raise BadRequest("The JSON body is nested too deeply. Send it flatter.") from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise BadRequest(f"Invalid JSON data: {error}. Send one JSON object in UTF-8.") from error
+
+
+async def _body(
+    request: web.Request, signature: Signature, decoder: msgspec.json.Decoder[Any], settings: Settings
+) -> Any:
+    """The body as its type, or the parts of a form where it may be one."""
+    if signature.form is not None and request.content_type == "multipart/form-data":
+        return _parts(request)
+    return decoded(await _read(request, settings), decoder)
 
 
 def _query(query: Mapping[str, str], kind: Any) -> Any:
@@ -258,8 +303,17 @@ def _injected(request: web.Request, name: str) -> Mapping[str, str] | Caller | s
             return request.method
         case "cookie":
             return Cookie()
+        case "parts":
+            return _parts(request)
         case _:
             return request[RECORD]
+
+
+def _parts(request: web.Request) -> Parts:
+    settings = request.app[CONTEXT].settings
+    files = settings.files
+    size, count = files.bucket_limit + OVERHEAD, files.bucket_files + OTHER_FIELDS
+    return Parts.of(request, Limits(size, count, files.upload_timeout, settings.server.body_timeout))
 
 
 def _leave(cookie: Cookie, response: web.StreamResponse) -> None:
@@ -283,6 +337,10 @@ async def _response(request: web.Request, answer: Any, settings: Settings) -> we
             return await folded(answer)
         case Lines():
             return await _lines(request, answer, settings.stream.write_timeout)
+        case Pieces():
+            return await _pieces(request, answer, settings.stream.write_timeout)
+        case Download():
+            return await downloaded(request, answer, settings.stream.write_timeout)
         case File():
             return answer
         case None:
@@ -310,6 +368,26 @@ async def _lines(request: web.Request, lines: Lines, patience: float) -> web.Str
                     await response.write(lines.encode(page))
                 page = await anext(pages, None)
         except (ConnectionResetError, TimeoutError):  # whoever leaves, or does not read, loses his connection
+            if request.transport:
+                request.transport.abort()
+    return response
+
+
+async def _pieces(request: web.Request, answer: Pieces, patience: float) -> web.StreamResponse:
+    """Whoever leaves, or does not read, loses his connection."""
+    response = web.StreamResponse(headers={**answer.headers, "Content-Type": answer.content_type})
+    async with aclosing(answer.pieces) as pieces:
+        piece = await anext(pieces, None)
+        if request.method == "HEAD":
+            return response
+        request[STARTED] = True
+        try:
+            await response.prepare(request)
+            while piece is not None:
+                async with asyncio.timeout(patience):
+                    await response.write(piece)
+                piece = await anext(pieces, None)
+        except (ConnectionResetError, TimeoutError):
             if request.transport:
                 request.transport.abort()
     return response

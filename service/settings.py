@@ -69,6 +69,14 @@ OptionalUrl = Annotated[
         extra=UNPRINTED,
     ),
 ]
+StorageUrl = Annotated[
+    str,
+    Meta(
+        pattern=r"\A((s3|gs|az)://[^\s/?#@]+(/[^\s?#@]*)?)?\Z",
+        description="empty, or the address of an object storage that begins with s3://, gs:// or az://",
+        extra=UNPRINTED,
+    ),
+]
 Claim = Annotated[
     str,
     Meta(pattern=r"\A(\S+:[^\s:]+)?\Z", description='empty, or a claim and a value, such as "roles:admin"'),
@@ -98,6 +106,7 @@ Sizes = Annotated[
     tuple[Annotated[str, Meta(pattern=r"\A[1-9]\d{0,4}x[1-9]\d{0,4}\Z")], ...],
     Meta(description='a list of sizes in pixels, such as ["1024x1024"]'),
 ]
+Names = Annotated[tuple[Name, ...], Meta(description='a list of names, such as ["edge", "local"]')]
 Model = Annotated[str, Meta(pattern=rf"\A\S({LINE}*\S)?\Z", description="the name of a model")]
 Weight = Annotated[
     Annotated[float, Meta(gt=0, le=1_000_000)] | None,
@@ -107,6 +116,10 @@ Dollars = Annotated[float, Meta(ge=0, le=1_000_000)]
 Budget = Annotated[float, Meta(ge=0, le=1e12, description="a number of US dollars, 0 (no limit) or more")]
 Limit = Annotated[int, Meta(ge=0, le=2**53, description="an integer, 0 (no limit) or more")]
 RowCount = Annotated[Annotated[int, Meta(gt=0)] | None, Meta(description="an integer above 0")]
+RowDollars = Annotated[
+    Annotated[float, Meta(ge=0, le=1_000_000)] | None,
+    Meta(description="a number of US dollars, 0 or more"),
+]
 RowSeconds = Annotated[
     Annotated[float, Meta(gt=0, le=DAY)] | None,
     Meta(description="a number of seconds, above 0 and at most 86400"),
@@ -204,6 +217,55 @@ class Ledger(Section, frozen=True):
     keep: CountOrZero
 
 
+class Files(Section, frozen=True):
+    """Sizes are in bytes; 0 is no limit where the type allows it."""
+
+    url: StorageUrl
+    file_limit: Bytes
+    bucket_limit: Bytes
+    bucket_files: Count
+    user_quota: Limit
+    total_quota: Limit
+    upload_timeout: Seconds
+    keep: CountOrZero
+    question_limit: Bytes
+    reading_timeout: SomeSeconds
+    context_tokens: Count
+    media_count: CountOrZero
+    media_timeout: Seconds
+    media_hosts: Hosts
+    cookies: Switch
+
+
+class Speech(Section, frozen=True):
+    enabled: Switch
+    order: Names
+    default_names: Models
+    longest_text: Count
+    edge_at_once: Count
+    first_sound_timeout: Seconds
+    idle_timeout: Seconds
+    cool_down: Seconds
+    cache_size: CountOrZero
+    shared_cache: Switch
+    recording_limit: Bytes
+
+
+class Documents(Section, frozen=True):
+    """What reading a file may take; `idle` and `timeout` are seconds, `memory` and `unpacked` bytes."""
+
+    processes: Count
+    idle: Seconds
+    timeout: Seconds
+    memory: Bytes
+    unpacked: Bytes
+    members: Count
+    depth: CountOrZero
+    pages: Count
+    text: Count
+    pixels: Count
+
+
 class Scripted(Section, frozen=True):
     enabled: Switch
 
@@ -234,8 +296,8 @@ class ProviderRow(Section, frozen=True):
     `key` names a variable; the headers' texts may be secrets and are not shown. `renamed` has the provider's
     names of models by ours; `options` are sent where the client is silent, parameters that it `refuses`
     never, `web_search` where the client wants the provider to search, to the models that match
-    `search_models` (none: to all). `prices` are by the names of models, "*" is any. What is None is as in
-    [upstream].
+    `search_models` (none: to all). Files of the media types that it `reads` are sent as they are. `prices`
+    are by the names of models, "*" is any. What is None is as in [upstream].
     """
 
     name: Name
@@ -253,6 +315,7 @@ class ProviderRow(Section, frozen=True):
     connections: RowCount = None
     options: Options = {}
     refuses: Models = ()
+    reads: Models = ()
     web_search: Options = {}
     search_models: Models = ()
     image_models: Models = ()
@@ -264,6 +327,27 @@ class ProviderRow(Section, frozen=True):
 
     def __repr__(self) -> str:
         return f"ProviderRow(name={self.name!r}, url={self.url!r}, key={self.key!r})"
+
+
+class SpeakerRow(Section, frozen=True):
+    """Somebody elsewhere who speaks: an OpenAI-compatible upstream, asked at `url` + /audio/speech.
+
+    `key` names a variable. `languages` are those that it speaks, none are all of them; its first voice, of
+    none OpenAI's, is for who names no other. `price` is in US dollars for a million characters.
+    """
+
+    name: Name
+    url: Url
+    label: Text = ""
+    key: KeyName = ""
+    local: Switch = False
+    model: Text = "tts-1"
+    voices: Models = ()
+    languages: Models = ()
+    price: RowDollars = None
+
+    def __repr__(self) -> str:
+        return f"SpeakerRow(name={self.name!r}, url={self.url!r}, key={self.key!r})"
 
 
 class Target(Section, frozen=True):
@@ -308,7 +392,10 @@ class Secrets:
 
 
 class Written(Section, frozen=True):
-    """What can be written in a file or a variable; beside it a file has [[providers]] and [[aliases]]."""
+    """What can be written in a file or a variable.
+
+    Beside it a file has [[providers]], [[aliases]] and [[speakers]].
+    """
 
     host: Host
     port: Port
@@ -326,6 +413,9 @@ class Written(Section, frozen=True):
     user_limits: Limits
     database: Database
     ledger: Ledger
+    files: Files
+    speech: Speech
+    documents: Documents
     scripted: Scripted
     log: Log
 
@@ -335,6 +425,7 @@ class Settings(Written, frozen=True):
 
     providers: tuple[ProviderRow, ...]
     aliases: tuple[Alias, ...]
+    speakers: tuple[SpeakerRow, ...]
     secrets: Secrets
     origins: Mapping[str, str]
 
@@ -348,7 +439,12 @@ class Settings(Written, frozen=True):
         """Where the database is; by default in the state directory."""
         return self.database.url or f"sqlite:///{self.state}/causerie.db"
 
-    def key(self, row: ProviderRow) -> str | None:
+    @property
+    def files_directory(self) -> Path:
+        """Where uploaded files are kept, if no object storage does."""
+        return self.state / "files"
+
+    def key(self, row: ProviderRow | SpeakerRow) -> str | None:
         """The row's secret; None where it names none, or its variable is not set."""
         return self.secrets.get(row.key)
 
@@ -366,7 +462,8 @@ def describe(settings: Settings) -> str:
     """What would run, as TOML without secrets; a comment says where a value stands that is no default."""
     rows = (_row(row, settings) for row in settings.providers)
     aliases = (_alias(alias, settings.origins) for alias in settings.aliases)
-    return "\n".join([*_lines(settings, settings.origins), *rows, *aliases])
+    speakers = (_speaker(row, settings) for row in settings.speakers)
+    return "\n".join([*_lines(settings, settings.origins), *rows, *aliases, *speakers])
 
 
 def _lines(section: Section, origins: Mapping[str, str], above: str = "") -> Iterator[str]:
@@ -387,11 +484,24 @@ def _row(row: ProviderRow, settings: Settings) -> str:
     }
     told = {field.name: getattr(row, field.name) for field in fields(row)}
     told["headers"] = dict.fromkeys(row.headers, "(not shown)")
+    return _table("providers", row, told, notes)
+
+
+def _speaker(row: SpeakerRow, settings: Settings) -> str:
+    notes = {
+        "name": settings.origins.get(f"speakers.{row.name}"),
+        "key": "set" if settings.key(row) else "not set",
+    }
+    return _table("speakers", row, asdict(row), notes)
+
+
+def _table(name: str, row: Section, told: Mapping[str, Any], notes: Mapping[str, str | None]) -> str:
+    """One of an array of tables, without what it leaves out."""
     silent = {field.name: field.default for field in fields(row)}
     lines = (
-        _line(name, value, notes.get(name)) for name, value in told.items() if value and value != silent[name]
+        _line(key, value, notes.get(key)) for key, value in told.items() if value and value != silent[key]
     )
-    return "\n".join(["\n[[providers]]", *lines])
+    return "\n".join([f"\n[[{name}]]", *lines])
 
 
 def _alias(alias: Alias, origins: Mapping[str, str]) -> str:

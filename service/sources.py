@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, get_args, get_origin
 from urllib.parse import urlsplit
 
 from msgspec import ValidationError, convert
-from msgspec.structs import fields, replace
+from msgspec.structs import fields
 
 from service.settings import (
     SECRET,
@@ -23,6 +23,7 @@ from service.settings import (
     Section,
     Settings,
     SettingsError,
+    SpeakerRow,
     Target,
     Written,
 )
@@ -36,6 +37,8 @@ SHORTEST = 32
 TARGETS = {"Embedded", "Scripted"}
 CUSTOM = "Custom"
 BUILT_IN = {"AnyProvider", CUSTOM} | TARGETS
+SPEAKERS = ("edge", "hibari", "local")
+"""Those that need no row."""
 
 
 class Leaf(NamedTuple):
@@ -56,10 +59,12 @@ def load(environment: Mapping[str, str] = os.environ) -> Settings:
     rows = own_rows | {name: row for name, row in shipped.items() if name not in own_rows}
     names = {row.value.name for row in rows.values()} | TARGETS
     aliases = {alias.name: alias for file in own for alias in _aliases(file, names)}
-    keys = {SECRET, *(row.value.key for row in rows.values())} - {""}
+    speakers = {row.name: row for row in chain(*map(_speakers, own))}
+    keys = {SECRET, *(row.value.key for row in chain(rows.values(), speakers.values()))} - {""}
     given = {leaf.name: leaf for leaf in chain(*map(_leaves, own), _assigned(variables, {CONFIG, *keys}))}
     leaves = {leaf.name: leaf for leaf in _leaves(read(SHIPPED / "default.toml"))} | given
     leaves["state_dir"] = _state_dir(leaves["state_dir"], variables)
+    _check_order(leaves["speech.order"], [*SPEAKERS, *(row.value.name for row in speakers.values())])
     issuer = leaves["keys.jwt_issuer"]
     if issuer.value and not leaves["keys.jwt_audience"].value:
         raise SettingsError(f"{issuer.where}: keys.jwt_issuer needs keys.jwt_audience beside it.")
@@ -67,8 +72,9 @@ def load(environment: Mapping[str, str] = os.environ) -> Settings:
         **_tree(leaves),
         "providers": [row.value for row in rows.values()],
         "aliases": [alias.value for alias in aliases.values()],
+        "speakers": [row.value for row in speakers.values()],
         "secrets": Secrets({name: key for name in keys if (key := _secret(name, variables))}),
-        "origins": {name: leaf.where for name, leaf in (given | own_rows | aliases).items()},
+        "origins": {name: leaf.where for name, leaf in (given | own_rows | aliases | speakers).items()},
     }
     return convert(whole, Settings)
 
@@ -93,14 +99,15 @@ LEAVES = _types(Written)
 ROW_LEAVES = _types(ProviderRow, "providers.")
 ALIAS_LEAVES = _types(Alias, "aliases.")
 TARGET_LEAVES = _types(Target, "aliases.targets.")
+SPEAKER_LEAVES = _types(SpeakerRow, "speakers.")
 TABLES = {name.split(".")[0] for name in LEAVES if "." in name}
 
 
 def _leaves(file: File) -> Iterator[Leaf]:
-    """What a file says, checked, its [[providers]] and [[aliases]] apart."""
+    """What a file says, checked, its arrays of tables apart."""
     for name, value in file.content.items():
         where = file.where((name,))
-        if name in {"providers", "aliases"}:
+        if name in {"providers", "aliases", "speakers"}:
             continue
         if name not in TABLES:
             yield _leaf(name, value, where, LEAVES)
@@ -130,16 +137,45 @@ def _rows(file: File) -> Iterator[Leaf]:
 
 
 def _row(file: File, table: Mapping[str, Any], place: Keys) -> ProviderRow:
-    said, where = _said(file, table, place, ROW_LEAVES), file.where(place)
+    said = _said(file, table, place, ROW_LEAVES)
+    _check_row(said, file, place)
+    return ProviderRow(**said | {"url": said["url"].rstrip("/")})
+
+
+def _speakers(file: File) -> Iterator[Leaf]:
+    """The rows of a file's [[speakers]], in their order."""
+    taken = set(SPEAKERS)
+    for index, table in enumerate(_tables(file, file.content, ("speakers",))):
+        place: Keys = ("speakers", index)
+        said = _said(file, table, place, SPEAKER_LEAVES)
+        _check_row(said, file, place)
+        if said["name"] in taken:
+            raise _taken(file, place, said["name"])
+        taken.add(said["name"])
+        row = SpeakerRow(**said | {"url": said["url"].rstrip("/")})
+        yield Leaf(f"speakers.{row.name}", row, file.where(place))
+
+
+def _check_row(said: Mapping[str, Any], file: File, place: Keys) -> None:
+    """What a provider's row and a speaker's must both have."""
+    where, name = file.where(place), _dotted(place)
     if missing := {"name", "url"} - said.keys():
-        raise SettingsError(f"{where}: this provider has no {min(missing)}; give it one.")
-    row = ProviderRow(**said)
-    if not row.key and not row.local:
-        raise SettingsError(f"{where}: give this provider the name of its key's variable, or local = true.")
-    if not _parsable(row.url):
+        raise SettingsError(f"{where}: this {name[:-1]} has no {min(missing)}; give it one.")
+    if not said.get("key") and not said.get("local"):
+        raise SettingsError(
+            f"{where}: give this {name[:-1]} the name of its key's variable, or local = true."
+        )
+    if not _parsable(said["url"]):
         where = file.where((*place, "url"))
-        raise SettingsError(f"{where}: providers.url is no address; check its host and port.")
-    return replace(row, url=row.url.rstrip("/"))
+        raise SettingsError(f"{where}: {name}.url is no address; check its host and port.")
+
+
+def _check_order(order: Leaf, known: list[str]) -> None:
+    for name in order.value:
+        if name not in known:
+            raise SettingsError(
+                f"{order.where}: speech.order: there is no speaker {name}, but there are {', '.join(known)}."
+            )
 
 
 def _aliases(file: File, providers: Set[str]) -> Iterator[Leaf]:

@@ -119,6 +119,31 @@ class Metrics:
                 registry=self.registry,
             )
         )
+        self.first_sound = Family(
+            Histogram(
+                "speech_time_to_first_sound_seconds",
+                "From the request to a speaker to its first sound.",
+                ["speaker"],
+                buckets=SECONDS,
+                registry=self.registry,
+            )
+        )
+        self.spoken = Family(
+            Counter(
+                "speech_characters",
+                "Characters that were spoken; made, shared (somebody else heard it too) or kept.",
+                ["speaker", "source"],
+                registry=self.registry,
+            )
+        )
+        self.fallbacks = Family(
+            Counter(
+                "speech_fallbacks",
+                "Texts that somebody else has spoken than the first who should have.",
+                ["speaker", "by"],
+                registry=self.registry,
+            )
+        )
         self.rejections = Counter(
             "ratelimit_rejections",
             "Requests that a limit of ours refused.",

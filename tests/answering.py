@@ -17,7 +17,7 @@ class Answer:
     """Plays a script; `whole` makes what a path answers that does not chat."""
 
     def __init__(
-        self, request: Request, writer: asyncio.StreamWriter, whole: Callable[[], Json] | None = None
+        self, request: Request, writer: asyncio.StreamWriter, whole: Callable[[], Json | bytes] | None = None
     ) -> None:
         self.complete = False  # all was said: who leaves now has not aborted
         self.over = False  # nothing more can be said

@@ -71,7 +71,28 @@ def _judgement(request: Request, *_: object) -> Json:
     return {"id": "modr-1", "model": request.body.get("model") or "moderator", "results": results}
 
 
-REPLIES: dict[str, Callable[[Request, Sequence[str], int], Json]] = {
+def _transcript(request: Request, *_: object) -> Json | bytes:
+    """In the form that was asked for; four seconds long, whatever was sent."""
+    text = "What is the capital of France?"
+    match request.body.get("response_format", ["json"]):
+        case ["verbose_json"]:
+            segment = {"id": 0, "start": 0.0, "end": 4.0, "text": text}
+            return {"task": "transcribe", "language": "english", "duration": 4.0, "text": text} | {
+                "segments": [segment]
+            }
+        case ["json"]:
+            return {"text": text, "usage": {"type": "duration", "seconds": 4}}
+        case ["srt"]:
+            return f"1\n00:00:00,000 --> 00:00:04,000\n{text}\n".encode()
+        case ["vtt"]:
+            return f"WEBVTT\n\n00:00.000 --> 00:04.000\n{text}\n".encode()
+        case _:
+            return f"{text}\n".encode()
+
+
+REPLIES: dict[str, Callable[[Request, Sequence[str], int], Json | bytes]] = {
+    "POST /v1/audio/transcriptions": _transcript,
+    "POST /v1/audio/translations": _transcript,
     "GET /v1/models": _models,
     "GET /api/tags": _tags,
     "POST /v1/embeddings": _embeddings,

@@ -1,6 +1,10 @@
 """What the scripted upstream was asked, and what it bills for it."""
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
+from email import policy
+from email.parser import BytesParser
 from typing import Any
 
 Json = dict[str, Any]
@@ -31,6 +35,20 @@ class Request:
         body = self.body or {}
         names = ("system", "messages", "prompt", "input")
         return sum(len(_text(body.get(name)).split()) for name in names)
+
+
+def read(headers: Mapping[str, str], body: bytes) -> Any:
+    """JSON as it is; of a form its fields with all they hold: texts, and files with name, type and bytes."""
+    kind = headers.get("content-type", "")
+    if not kind.startswith("multipart/form-data"):
+        return json.loads(body or b"null")
+    whole = BytesParser(policy=policy.HTTP).parsebytes(f"Content-Type: {kind}\r\n\r\n".encode() + body)
+    fields: Json = {}
+    for part in whole.iter_parts():
+        content, file = bytes(part.get_payload(decode=True)), part.get_filename()
+        said = (file, part.get_content_type(), content) if file else content.decode()
+        fields.setdefault(str(part.get_param("name", header="content-disposition")), []).append(said)
+    return fields
 
 
 def _text(said: Any) -> str:

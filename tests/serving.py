@@ -118,6 +118,7 @@ async def serving(directory: Path, settings: str = "", **variables: str) -> Asyn
         "CAUSERIE_STATE_DIR": str(directory / "state"),
         "CAUSERIE_PORT": "0",
         "CAUSERIE_EMBEDDED_ENABLED": "false",
+        "CAUSERIE_SPEECH_ORDER": "local",
     }
     chosen = load(environment | variables)
     runner = runner_of(chosen)

@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
+import soundfile
+from PIL import Image
 
 from tests.serving import events, kinds, serving, text
 
@@ -22,7 +24,9 @@ def commands(word: str) -> list[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("command", commands("curl"))
+@pytest.mark.parametrize(
+    "command", [each for each in commands("curl") if not {"-o", "-F"} & set(each.split())]
+)
 async def test_what_curl_is_told_to_ask_is_answered(tmp_path: Path, command: str) -> None:
     async with serving(tmp_path, CAUSERIE_EMBEDDED_ENABLED="true") as service:
         told = command.replace("http://127.0.0.1:8080", service.url).replace(
@@ -34,6 +38,30 @@ async def test_what_curl_is_told_to_ask_is_answered(tmp_path: Path, command: str
         said = [event for event in events(output) if event["type"] != "extra"]
         assert kinds(said) == ["turn", "provider", "content", "finish", "usage"]
         assert ("Paris" in text(events(output))) == ("France" in command)
+
+
+async def test_what_curl_is_told_to_have_spoken_can_be_heard(tmp_path: Path) -> None:
+    (command,) = commands("curl -o")
+    async with serving(tmp_path) as service:
+        told = command.replace("http://127.0.0.1:8080", service.url)
+        process = await asyncio.create_subprocess_shell(told, cwd=tmp_path, stderr=asyncio.subprocess.PIPE)
+        await process.communicate()
+    assert soundfile.info(tmp_path / "hello.mp3").duration > 0.5
+
+
+async def test_what_curl_is_told_to_upload_is_read_and_removed(tmp_path: Path) -> None:
+    (command,) = commands("curl -F")
+    (tmp_path / "notes.txt").write_text("The code word is PINEAPPLE-42.")
+    Image.new("RGB", (8, 6)).save(tmp_path / "photo.jpg")
+    async with serving(tmp_path) as service:
+        told = command.replace("http://127.0.0.1:8080", service.url).replace("curl", "curl --silent")
+        process = await asyncio.create_subprocess_shell(told, cwd=tmp_path, stdout=asyncio.subprocess.PIPE)
+        said = (await process.communicate())[0].decode()
+        assert await service.get("/backend-api/v2/buckets") == []
+    added = '"files":["notes.txt"],"media":[{"name":"photo.jpg","width":8,"height":6}]'
+    read = "The code word is PINEAPPLE-42.\n<-- End -->"
+    places = [said.index(each) for each in (added, read, '"action":"done","size":30', "deleted successfully")]
+    assert places == sorted(places)
 
 
 @pytest.mark.slow

@@ -26,8 +26,12 @@ TABLE: dict[str, tuple[list[Message], list[Message]]] = {
     ),
     "a bare text": ([Message("user", [{"text": "Hello"}])], [Message("user", [TEXT])]),
     "what is no part": (
-        [Message("user", [{"text": 5}, {"bucket_id": "1"}, TEXT])],
+        [Message("user", [{"text": 5}, {"bucket": "1"}, {"bucket_id": "1", "text": ""}, TEXT])],
         [Message("user", [TEXT])],
+    ),
+    "a bucket": (
+        [Message("user", [{"bucket_id": "1"}, {"bucket_id": "1", "name": "a.png", "text": "A"}])],
+        [Message("user", [{"bucket_id": "1"}, {"bucket_id": "1", "name": "a.png", "text": "A"}])],
     ),
     "a name": ([Message("user", [TEXT], "anna")], [Message("user", [TEXT], "anna")]),
     "an answer after an answer": (

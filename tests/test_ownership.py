@@ -25,7 +25,8 @@ from service.routes import Signature
 from service.sources import load
 from tests.access import Headers, bearer, cookie, logged_in
 from tests.conftest import ROW
-from tests.serving import CONVERSATION, Json, Service, serving
+from tests.generated import Show, inline, painted
+from tests.serving import CONVERSATION, Json, Service, events, serving
 from tests.upstream import Done, Finish, Gate, Say, Upstream, Usage, until
 
 V2 = "/backend-api/v2"
@@ -40,6 +41,18 @@ TO_A_STRANGER = {
     ("GET", f"{V2}/persons/{{name}}/export"): 404,
     ("GET", f"{V2}/turns/{{id}}"): 404,
     ("POST", f"{V2}/turns/{{id}}/stop"): 404,
+    ("GET", f"{V2}/files/{{bucket}}"): 404,
+    ("POST", f"{V2}/files/{{bucket}}"): 415,
+    ("DELETE", f"{V2}/files/{{bucket}}"): 404,
+    ("GET", f"{V2}/files/{{bucket}}/stream"): 404,
+    ("GET", "/files/{bucket}/{file_type}/{name}"): 400,
+    ("GET", "/media/{name}"): 404,
+    ("GET", "/images/{name}"): 404,
+    ("GET", "/thumbnail/{name}"): 404,
+    ("GET", "/search/{words}"): 404,
+    ("GET", "/v1/files/{id}"): 404,
+    ("DELETE", "/v1/files/{id}"): 404,
+    ("GET", "/v1/files/{id}/content"): 404,
     ("GET", "/v1/responses/{id}"): 404,
     ("DELETE", "/v1/responses/{id}"): 404,
     ("POST", "/v1/responses/{id}/cancel"): 404,
@@ -52,6 +65,7 @@ NOBODYS = {
     f"{V2}/models/{{provider}}",
     f"{V2}/oauth/{{provider}}",
     f"{V2}/quota/{{provider}}",
+    f"{V2}/synthesize/{{provider}}",
     f"{V2}/usage/{{day}}",
     "/v1/models/{id:.+}",
     "/web/{name}",
@@ -70,7 +84,11 @@ ANSWERED: dict[str, Json] = {
 """What starts a turn, and is the same turn again with the same Idempotency-Key."""
 REPORT = {"model": "ada's model", "provider": "ada's provider", "label": "ada's label"}
 TAKEN: dict[str, tuple[Json, int]] = {
+    "/v1/audio/speech": ({"input": "Hello there.", "response_format": "srt"}, 200),
+    "/v1/audio/transcriptions": ({}, 415),
+    "/v1/audio/translations": ({}, 415),
     "/v1/embeddings": ({"model": "small", "input": "Hello"}, 200),
+    "/v1/files": ({}, 415),
     "/v1/images/generations": ({"model": "small", "prompt": "A boat"}, 200),
     "/v1/messages/count_tokens": (ANSWERED["/v1/messages"], 200),
     "/v1/moderations": ({"model": "small", "input": "Hello"}, 200),
@@ -79,6 +97,7 @@ TAKEN: dict[str, tuple[Json, int]] = {
     f"{V2}/public-key": ({}, 404),
     f"{V2}/render": ({"text": "Hello"}, 200),
     f"{V2}/session": ({"key": "ada"}, 401),
+    f"{V2}/upload_cookies": ({}, 415),
     f"{V2}/usage": ({}, 200),
 }
 """What else takes a body, and what becomes of it when bob sends it."""
@@ -86,6 +105,7 @@ TAKEN: dict[str, tuple[Json, int]] = {
 TOLD, PROMPT, NAME = "Blue-Heron-At-Dawn", "What-Does-Ada-Want", "Ada's-Laptop"
 END = (Finish(), Usage(), Done())
 WISH = f"{V2}/create?prompt=Hello&cache=mine"
+BUCKET = f"{V2}/files/ada-bucket"
 
 
 class Ada(NamedTuple):
@@ -129,6 +149,9 @@ async def ada(service: Service, upstream: Upstream) -> AsyncIterator[Ada]:
     for path, body in (("/v1/embeddings", TAKEN["/v1/embeddings"][0]), (f"{V2}/usage", REPORT)):
         assert (await service.post(path, body, headers=headers))[0] == 200
     upstream.script(Say(TOLD), Gate(gate), *END)
+    file = await _uploaded(service, headers)
+    upstream.enqueue((Show(inline(painted(size=(8, 8)))), *END))
+    medium = await _drawn(service, headers)
     async with AsyncExitStack() as stack:
         reading = await stack.enter_async_context(service.asking(PROMPT, headers))
         last = re.findall(rb"id: (\S+)", await reading.content.readuntil(TOLD.encode()))[-1]
@@ -155,6 +178,9 @@ async def ada(service: Service, upstream: Upstream) -> AsyncIterator[Ada]:
                 "item": f"item_{stored.removeprefix('resp_')}_0",
                 "message": f"msg_{chat}",
                 "event": last.decode(),
+                "bucket": "ada-bucket",
+                "file": file,
+                "medium": medium,
                 "idempotency key": f"ada:{CONVERSATION}",
                 "key": key.id,
                 "user": "ada",
@@ -179,6 +205,23 @@ async def _answered(service: Service, path: str, headers: Headers) -> str:
         return answer.headers["X-Turn-Id"]
 
 
+async def _uploaded(service: Service, headers: Headers) -> str:
+    """The id of the one file in a bucket."""
+    form = aiohttp.FormData()
+    form.add_field("files", TOLD.encode(), filename="hers.txt")
+    async with service.http.post(f"{service.url}{BUCKET}", data=form, headers=headers) as answer:
+        assert answer.status == 200
+    listed = await service.get("/v1/files", headers=headers)
+    return str(listed["data"][0]["id"])
+
+
+async def _drawn(service: Service, headers: Headers) -> str:
+    """The name of the one picture in an answer."""
+    async with service.asking("A boat", headers) as answer:
+        (url,) = next(event["urls"] for event in events(await answer.read()) if "urls" in event)
+    return str(url).removeprefix("/media/")
+
+
 async def _left_chat(service: Service, headers: Headers) -> str:
     """A chat whose answer waits for its reader to come back."""
     message = {"role": "user", "parts": [{"type": "text", "text": PROMPT}]}
@@ -200,7 +243,7 @@ async def told(service: Service, method: str, path: str, headers: Headers, **opt
         service.http.request(method, url, headers=named, **options) as answer,
     ):
         shown = {name: value for name, value in answer.headers.items() if name != "Date"}
-        return Told(answer.status, shown, await answer.text())
+        return Told(answer.status, shown, await answer.text(errors="replace"))
 
 
 def leaks(ada: Ada, answer: Told) -> list[str]:
@@ -229,6 +272,11 @@ async def everything(service: Service, ada: Ada) -> Json:
         f"{V2}/stats/series",
         f"{V2}/usage/{date.today()}",
         f"{V2}/session",
+        BUCKET,
+        f"/v1/files/{ada.ids['file']}",
+        f"/v1/files/{ada.ids['file']}/content",
+        "/files/ada-bucket/media/hers.txt",
+        f"/thumbnail/{ada.ids['medium']}",
     ):
         answer = await told(service, "GET", path, ada.headers)
         assert answer.status == 200, path
@@ -328,6 +376,9 @@ async def test_whoever_has_used_nothing_sees_nothing(service: Service, ada: Ada,
         usage = await told(service, "GET", f"{V2}/usage/{date.today()}{query}", bob)
         assert usage.status == 404
         assert await service.get(f"{V2}/turns{query}", headers=bob) == []
+        assert await service.get(f"{V2}/buckets{query}", headers=bob) == []
+        assert (await service.get(f"{V2}/files{query}", headers=bob))["used"] == 0
+        assert (await service.get(f"/v1/files{query}", headers=bob))["data"] == []
         export = await told(service, "GET", f"{V2}/persons/bob/export{query}", bob)
         assert [json.loads(line)["type"] for line in export.body.splitlines()] == ["key"]
         assert not leaks(ada, export)
@@ -385,6 +436,18 @@ async def test_a_chat_of_the_same_name_is_another(service: Service, ada: Ada, bo
     assert not leaks(ada, answer.without("ada-chat"))
     assert (await told(service, "GET", "/api/chat/ada-chat/stream", bob)).status == 204
     await end(service, ada)
+
+
+async def test_a_bucket_of_the_same_id_is_another(service: Service, ada: Ada, bob: Headers) -> None:
+    for path in ("/files/ada-bucket/media/hers.txt", "/files/ada-bucket/thumbnail/hers.txt"):
+        assert (await told(service, "GET", path, bob)).status == 404
+    form = aiohttp.FormData()
+    form.add_field("files", b"his", filename="hers.txt")
+    assert not leaks(ada, (await told(service, "POST", BUCKET, bob, data=form)).without("ada-bucket"))
+    assert (await told(service, "GET", "/files/ada-bucket/media/hers.txt", bob)).body == "his"
+    assert (await told(service, "GET", "/files/ada-bucket/media/hers.txt", ada.headers)).body == TOLD
+    assert (await told(service, "DELETE", BUCKET, bob)).status == 200
+    assert TOLD in (await told(service, "GET", BUCKET, ada.headers)).body
 
 
 async def test_a_session_is_of_its_key_alone(service: Service, ada: Ada) -> None:

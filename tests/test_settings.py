@@ -62,7 +62,7 @@ def all_keys(value: Any, above: tuple[str | int, ...] = ()) -> Iterator[tuple[st
 
 def test_default_toml_has_every_setting_and_nothing_else() -> None:
     text = (CONFIG / "default.toml").read_text("utf-8")
-    written = {".".join(map(str, keys)) for keys in lines(text)}
+    written = {".".join(map(str, keys)) for keys in lines(text) if not isinstance(keys[-1], int)}
     tables = {name.split(".")[0] for name in leaves() if "." in name}
     assert written == {*leaves(), *tables}
 

@@ -7,7 +7,6 @@ Each `Say`, `Reason` and `ToolCall` costs a token, and so does each word of the 
 """
 
 import asyncio
-import json
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
@@ -17,7 +16,7 @@ from urllib.parse import urlsplit
 from tests.answering import Answer, Step
 from tests.dialects import DIALECTS, failure
 from tests.replies import PICTURE, REPLIES, vector
-from tests.request import Json, Request
+from tests.request import Json, Request, read
 from tests.steps import (
     BadChunk,
     Close,
@@ -216,7 +215,7 @@ async def _request(reader: asyncio.StreamReader) -> Request:
     headers = {name.lower(): value.strip() for name, value in pairs}
     body = await reader.readexactly(int(headers.get("content-length", 0)))
     address, at = urlsplit(target), asyncio.get_running_loop().time()
-    return Request(method, address.path, headers, json.loads(body or b"null"), at, address.query, target)
+    return Request(method, address.path, headers, read(headers, body), at, address.query, target)
 
 
 async def until(fact: Callable[[], object], seconds: float = 10) -> None:

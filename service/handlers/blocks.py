@@ -35,10 +35,16 @@ class UrlSource(Struct, frozen=True, tag="url"):
     url: str
 
 
+class FileSource(Struct, frozen=True, tag="file"):
+    """Bytes, in a file of the caller's."""
+
+    file_id: str
+
+
 class ImageBlock(Struct, frozen=True, tag="image"):
     """A picture."""
 
-    source: Base64Source | UrlSource
+    source: Base64Source | UrlSource | FileSource
     cache_control: Cache = None
 
 
@@ -57,7 +63,7 @@ class BlockSource(Struct, frozen=True, tag="content"):
 class DocumentBlock(Struct, frozen=True, tag="document"):
     """A document: its text, or a file for models that read them."""
 
-    source: Base64Source | UrlSource | TextSource | BlockSource
+    source: Base64Source | UrlSource | FileSource | TextSource | BlockSource
     title: str | None = None
     context: str | None = None
     cache_control: Cache = None
@@ -162,7 +168,7 @@ def _parts(block: Shown) -> list[Part]:
         case TextBlock():
             parts = [_text(block.text)] if block.text else []
         case ImageBlock():
-            parts = [{"type": "image_url", "image_url": {"url": _address(block.source)}}]
+            parts = [_image(block.source)]
         case SearchResultBlock():
             found = "\n".join(text.text for text in block.content)
             parts = [_text(f"{block.title} ({block.source})\n{found}")]
@@ -173,7 +179,9 @@ def _parts(block: Shown) -> list[Part]:
 
 def _document(block: DocumentBlock) -> list[Part]:
     source = block.source
-    if isinstance(source, Base64Source | UrlSource):
+    if isinstance(source, FileSource):
+        parts = [_stored(source)]
+    elif isinstance(source, Base64Source | UrlSource):
         file = {"filename": block.title or "document.pdf", "file_data": _address(source)}
         parts = [{"type": "file", "file": file}]
     elif isinstance(source, TextSource):
@@ -184,6 +192,16 @@ def _document(block: DocumentBlock) -> list[Part]:
         parts = [part for inner in source.content for part in _parts(inner)]
     head = "\n".join(line for line in (block.title, block.context) if line)
     return [_text(head), *parts] if head else parts
+
+
+def _image(source: Base64Source | UrlSource | FileSource) -> Part:
+    if isinstance(source, FileSource):
+        return _stored(source)
+    return {"type": "image_url", "image_url": {"url": _address(source)}}
+
+
+def _stored(source: FileSource) -> Part:
+    return {"type": "file", "file": {"file_id": source.file_id}}
 
 
 def _address(source: Base64Source | UrlSource) -> str:

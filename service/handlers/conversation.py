@@ -2,13 +2,18 @@
 
 from collections.abc import Mapping
 
+import msgspec
 from msgspec import field
+from msgspec.structs import replace
 
 from service.context import Context
 from service.handlers.clients import Brought, Clients, Key
+from service.handlers.conversation_form import Form, shown
+from service.handlers.files import FILE
 from service.handlers.headers import legacy, terms, wants_lines
 from service.messages import NOBODY, UNSAID, Ask, Generation, Message, tidied
-from service.routes import route, user
+from service.multipart import Parts
+from service.routes import decoded, form, route, user
 from service.stores.ledger import Record
 from service.streaming import Stream
 from service.turns.turn import OnDisconnect
@@ -23,11 +28,18 @@ class Conversation(Generation, frozen=True, kw_only=True):
     or what to search for. Where the operator allows it, `api_key` is the client's own key for the provider
     (or an object of keys by provider), and the provider "Custom" is the upstream at `base_url`, also called
     `api_base`. When the last reader leaves, `on_disconnect` says whether the turn is cancelled, waits for one
-    to come back, or is finished in the background. Fields that are not listed here are accepted and have no
-    effect.
+    to come back, or is finished in the background. With `speech`, true or the name of a voice, a `synthesize`
+    event says how the answer can be heard. Unless `download_media` is false, pictures in the answer are
+    copied, and stand in it with addresses of this service. Fields that are not listed here are accepted and
+    have no effect.
+
+    A part of a message may name a bucket in the place of its documents' text (`{"bucket_id": …}`), or a
+    picture or a sound in it (`{"bucket_id": …, "name": …}`). `media` are pairs of an address or a data URI,
+    and a file's name: they are shown with the last message.
     """
 
     messages: list[Message] = field(default_factory=list)
+    media: list[list[str | None]] | None = None
     prompt: str | None = None
     provider: str | None = None
     model: str | None = None
@@ -39,6 +51,8 @@ class Conversation(Generation, frozen=True, kw_only=True):
     web_search: bool | str | None = None
     aspect_ratio: str | None = None
     continuation: bool | None = None
+    download_media: bool | None = None
+    speech: bool | str | None = None
 
     def ask(self, brought: Brought) -> Ask:
         """The question as a turn takes it; raises `BadRequest` where there is none."""
@@ -47,7 +61,7 @@ class Conversation(Generation, frozen=True, kw_only=True):
         generation["n"] = None  # this wire has no room for more than one answer
         said = any(value is not None for value in generation.values())
         return Ask(
-            messages=tidied(self.messages or alone),
+            messages=tidied(shown(self.messages or alone, self.media or ())),
             model=self.model or None,
             generation=Generation(**generation) if said else UNSAID,
             ignored=frozenset(self.ignored) if self.ignored else NOBODY,
@@ -56,7 +70,11 @@ class Conversation(Generation, frozen=True, kw_only=True):
             web_search=self.web_search or False,
             continuation=bool(self.continuation),
             aspect_ratio=self.aspect_ratio or None,
+            download_media=self.download_media is not False,
         )
+
+
+_conversation = msgspec.json.Decoder(Conversation)
 
 
 class Conversations:
@@ -64,23 +82,47 @@ class Conversations:
 
     def __init__(self, context: Context) -> None:
         self._turns, self._clients = context.turns, Clients(context)
+        self._speech = context.speech
         self._legacy = context.settings.server.legacy
-        self._grace = context.settings.stream.grace
+        self._grace, self._settings = context.settings.stream.grace, context.settings
         self.routes = {"/backend-api/v2/conversation": route(POST=self.converse)}
 
     @user
-    async def converse(self, body: Conversation, headers: Mapping[str, str], record: Record) -> Stream:
+    @form(
+        json={"$ref": "#/components/schemas/Conversation"},
+        files={"type": "array", "items": FILE},
+        media_url={"type": "array", "items": {"type": "string"}},
+    )
+    async def converse(
+        self, body: Conversation | Parts, headers: Mapping[str, str], record: Record
+    ) -> Stream:
         """Answers a conversation as server-sent events.
 
         Their types are `provider`, `reasoning`, `content`, `tool_calls`, `finish` and `usage`, which comes
         last; what fails once the stream has begun is an `error` or `auth` event. The first event, `turn`,
         has the id by which the turn can be read again. A request with an Idempotency-Key that was answered
         before gets the same turn once more.
+
+        `sources` has the passages of documents that were read for the answer, where these are too long to be
+        read whole. A form has the question in the field `json`, pictures and sounds that are shown with it as
+        `files`, and where the operator allows it, addresses of some that the provider may fetch, `media_url`.
         """
         record.wire = "backend"
+        if isinstance(body, Parts):
+            body = await self._read(body)
         kept = terms(headers, self._grace, body, body.on_disconnect)
         own_base = body.base_url or body.api_base
         brought = self._clients.brought(body.provider, headers, body.api_key, own_base)
-        turn = await self._turns.start(body.ask(brought), brought.provider, record, kept)
+        ask = body.ask(brought)
+        if body.speech and (speaker := self._speech.company.first):
+            voice = body.speech if isinstance(body.speech, str) else None
+            ask = replace(ask, speaker=speaker.name, voice=voice)
+        turn = await self._turns.start(ask, brought.provider, record, kept)
         lines = wants_lines(headers) or legacy(headers, self._legacy)
         return Stream(turn, JsonLines() if lines else EventStream(turn.epoch))
+
+    async def _read(self, parts: Parts) -> Conversation:
+        """The question in a form, with what is shown. Raises `BadRequest` and `TooLarge`."""
+        sent = Form(self._settings)
+        asked: Conversation = decoded(await sent.read(parts), _conversation)
+        return replace(asked, media=[*(asked.media or ()), *sent.media])

@@ -3,22 +3,18 @@
 Source: OpenAI's API reference, "Create embeddings", "Create image", "Create moderation".
 """
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
 from service.context import Context
-from service.errors import ModelNotAllowed, ModelNotFound, ServiceError, Unavailable
-from service.messages import Allowed
-from service.providers.provider import Provider
+from service.errors import ServiceError
+from service.handlers.skills import Skills
 from service.routes import route, user
 from service.settings import Secrets
 from service.stores.ledger import Record
 from service.turns.limits import Question
-
-Skill = Callable[[Mapping[str, Any], Secrets], Awaitable[dict[str, Any]]]
 
 
 class Passed(Struct, frozen=True, omit_defaults=True, kw_only=True):
@@ -65,7 +61,7 @@ class Endpoints:
     """embeddings, images/generations, moderations."""
 
     def __init__(self, context: Context) -> None:
-        self._registry, self._keys = context.registry, context.keys
+        self._skills, self._keys = Skills(context.registry), context.keys
         self._limiter, self._turns = context.limiter, context.turns
         self.routes = {
             "/v1/embeddings": route(POST=self.embeddings),
@@ -89,7 +85,7 @@ class Endpoints:
         return await self._pass(body, "moderate", "moderation", record)
 
     async def _pass(self, body: Passed, skill: str, kind: str, record: Record) -> dict[str, Any]:
-        provider, able = self._able(body, skill, self._keys.allowed(record.key))
+        provider, able = self._skills.able(skill, body.provider, body.model, self._keys.allowed(record.key))
         record.wire, record.provider_asked, record.model_asked = "openai", body.provider, body.model
         request = msgspec.to_builtins(msgspec.structs.replace(body, provider=None))
         if self._limiter.limits(record):  # a token for four bytes, as nobody has counted them
@@ -98,44 +94,20 @@ class Endpoints:
         record.kind, record.attempts = kind, 1
         record.provider, record.label, record.model = provider.name, provider.label, body.model
         try:
-            answer = await able(request, Secrets())
+            answer: dict[str, Any] = await able(request, Secrets())
         except ServiceError as error:
             record.error = type(error).__name__
             raise
         if isinstance(named := answer.get("model"), str):
             record.model = named
-        _count(answer.get("usage"), record)
+        count(answer.get("usage"), record)
         if isinstance(body, Embedding) and record.usage_source is None:
             record.prompt_tokens, record.completion_tokens = _estimated(body.input), 0
             record.usage_source = "estimate"
         return answer
 
-    def _able(self, body: Passed, skill: str, allowed: Allowed) -> tuple[Provider, Skill]:
-        """The first that can, and has the model or lists none.
 
-        Raises `ModelNotFound`, `ModelNotAllowed` or `Unavailable`.
-        """
-        could = list(self._who_can(body.provider, skill))
-        if not could:
-            raise Unavailable("No live provider can do this; GET /backend-api/v2/providers lists them.")
-        able = [(provider, method) for provider, method in could if allowed.has(provider.name, body.model)]
-        if not able:
-            raise ModelNotAllowed(body.model, could[0][0].label)
-        if body.model is None:
-            return able[0]
-        for sure in (True, None):
-            for provider, method in able:
-                if self._registry.listing(provider.name).has(body.model) is sure:
-                    return provider, method
-        raise ModelNotFound(body.model, body.provider or "AnyProvider")
-
-    def _who_can(self, name: str | None, skill: str) -> Iterator[tuple[Provider, Skill]]:
-        for provider in [self._registry[name]] if name else self._registry:
-            if (name or self._registry.listing(provider.name).live) and hasattr(provider, skill):
-                yield provider, getattr(provider, skill)
-
-
-def _count(usage: Any, record: Record) -> None:
+def count(usage: Any, record: Record) -> None:
     """Keeps what the provider counted, under whichever of the two names."""
     if isinstance(usage, dict):
         prompt = usage.get("prompt_tokens", usage.get("input_tokens"))

@@ -16,7 +16,9 @@ class Persons:
     """persons."""
 
     def __init__(self, context: Context) -> None:
-        self._turns, self._people = context.turns, People(context.database)
+        self._turns, self._filing = context.turns, context.filing
+        self._people = People(context.database, context.filing.blobs)
+        self._speech = context.speech
         self.routes = {
             f"{V2}/persons/{{name}}": route(DELETE=self.remove),
             f"{V2}/persons/{{name}}/export": route(GET=self.export),
@@ -24,20 +26,24 @@ class Persons:
 
     @user
     async def export(self, name: str, caller: Caller) -> Lines:
-        """All that is kept of a user, a JSON object a line: turns, records, keys without secrets."""
+        """All that is kept of a user, a JSON object a line: turns, files, records, keys without secrets."""
         if not caller.admin and caller.user != name:
             raise NotFound(f"Nothing of {name!r} is yours to see. Ask for your own name.", "name")
         return Lines(_one_by_one(self._people.export(storable(name))), "application/x-ndjson", "person.jsonl")
 
     @admin
     async def remove(self, name: str) -> Forgotten:
-        """Stops a user's turns and removes what he asked and was told; the ledger goes on without his name.
+        """Stops a user's turns and removes what he asked, was told and uploaded; his records lose his name.
 
         His keys stay: revoke them first, or there may soon be something of him again.
         """
         for turn in self._turns.running(name):
             await self._turns.forget(turn)
-        return await self._people.forget(storable(name))
+        await self._speech.forget(name)
+        files = await self._filing.forget(name)
+        forgotten = await self._people.forget(storable(name))
+        forgotten.files += files
+        return forgotten
 
 
 async def _one_by_one(rows: AsyncGenerator[Row, None]) -> AsyncGenerator[Sequence[Row], None]:

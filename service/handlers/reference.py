@@ -8,6 +8,7 @@ from service.documents import markdown
 from service.openapi import document
 from service.routes import Html, Route, anyone, route
 
+BODIES = {"application/json": "JSON", "multipart/form-data": "a form"}
 PAGE = """<!doctype html>
 <html lang="en">
 <head>
@@ -59,11 +60,11 @@ def _lines(api: Mapping[str, Any]) -> Iterator[str]:
             for parameter in operation["parameters"]:
                 yield f"- `{parameter['name']}` in the {parameter['in']}"
             if body := operation.get("requestBody"):
-                yield from _fields(body["content"]["application/json"]["schema"], api)
+                for kind, content in body["content"].items():
+                    yield f"- in the body, as {BODIES[kind]}: {_fields(content['schema'], api)}"
 
 
-def _fields(schema: Mapping[str, Any], api: Mapping[str, Any]) -> Iterator[str]:
-    name = schema["$ref"].rpartition("/")[2]
-    shape = api["components"]["schemas"][name]
-    names = ", ".join(f"`{field}`" for field in shape["properties"])
-    yield f"- in the body, as JSON: {names}"
+def _fields(schema: Mapping[str, Any], api: Mapping[str, Any]) -> str:
+    name = schema.get("$ref", "").rpartition("/")[2]
+    shape = api["components"]["schemas"][name] if name else schema
+    return ", ".join(f"`{field}`" for field in shape["properties"])

@@ -82,21 +82,34 @@ class Refusal(Struct):
 
 
 class InputImage(Struct):
-    image_url: str
+    image_url: str | None = None
+    file_id: str | None = None
     detail: str | None = None
 
     def part(self) -> Part:
+        if self.image_url is None:
+            return _stored(self.file_id)
         detail = {"detail": self.detail} if self.detail else {}
         return {"type": "image_url", "image_url": {"url": self.image_url, **detail}}
 
 
 class InputFile(Struct):
-    file_data: str
+    file_data: str | None = None
+    file_id: str | None = None
     filename: str | None = None
 
     def part(self) -> Part:
+        if self.file_data is None:
+            return _stored(self.file_id)
         name = {"filename": self.filename} if self.filename else {}
         return {"type": "file", "file": {"file_data": self.file_data, **name}}
+
+
+def _stored(id: str | None) -> Part:
+    """A file of the caller's. Raises `ValidationError` where none is named."""
+    if id is None:
+        raise msgspec.ValidationError("Object has neither its content nor a `file_id`")
+    return {"type": "file", "file": {"file_id": id}}
 
 
 class InputAudio(Struct):
@@ -164,7 +177,10 @@ def _part(part: Json, path: str) -> Part:
     kind = PARTS.get(str(part.get("type")))
     if kind is None:
         raise BadRequest(f"{path} is of type {part.get('type')!r}; send {', '.join(sorted(PARTS))}.", path)
-    read: Part = _read(part, kind, path).part()
+    try:
+        read: Part = _read(part, kind, path).part()
+    except msgspec.ValidationError as error:
+        raise BadRequest(f"{error} at {path} of the JSON body.", path) from error
     return read
 
 

@@ -34,5 +34,5 @@ async def usage(request: web.Request, handler: Handler) -> web.StreamResponse:
         raise
     finally:
         if record.kind not in {UNUSED, TURN}:
-            record.ended_at, record.ending = time.time(), ending
+            record.ended_at, record.ending = time.time(), record.ending or ending
             await request.app[CONTEXT].turns.settle(record)

@@ -51,12 +51,19 @@ class _Page(Struct):
     last_id: str | None = None
 
 
+READ = frozenset({"application/pdf", "text/plain"})
+"""Files that Anthropic's models read. Source: its guide, "PDF support", and `document` blocks."""
+
+
 class Anthropic(Upstream):
     """Whoever speaks as Anthropic does, at the `url` under which `/messages` lies."""
 
     path = "/messages"
     _able: Mapping[str, Able] = {}
     """By the upstream's names of the models."""
+
+    def reads(self, media_type: str) -> bool:
+        return media_type in READ or super().reads(media_type)
 
     async def check(self, ask: Ask) -> None:
         await super().check(ask)

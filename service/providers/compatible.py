@@ -1,7 +1,7 @@
 """Any OpenAI-compatible upstream.
 
 Source: OpenAI's API reference, "Create chat completion", "List models", "Create embeddings", "Create image",
-"Create moderation".
+"Create moderation", "Create transcription", "Create translation".
 """
 
 import asyncio
@@ -16,6 +16,7 @@ from service.errors import ProviderAuth
 from service.messages import Ask, Message, Part
 from service.providers.chunks import Chunks
 from service.providers.exchange import accepted, asked, joined
+from service.providers.forms import Form, Said
 from service.providers.listings import Listed, Listing, models_of
 from service.providers.pictures import drawn, painted, wish
 from service.providers.provider import Append, Model
@@ -103,6 +104,14 @@ class Compatible(ChatCompletions):
     async def moderate(self, body: Mapping[str, Any], keys: Secrets) -> dict[str, Any]:
         """OpenAI's moderations."""
         return await self.post("/moderations", body, keys)
+
+    async def transcribe(self, form: Form, keys: Secrets) -> Said:
+        """OpenAI's audio/transcriptions: what is said in a recording."""
+        return await self.upload("/audio/transcriptions", form, keys)
+
+    async def translate(self, form: Form, keys: Secrets) -> Said:
+        """OpenAI's audio/translations: the same, in English."""
+        return await self.upload("/audio/translations", form, keys)
 
     async def quota(self, keys: Secrets) -> Quota | None:
         told = QUOTAS.get(self._row.quota)

@@ -58,6 +58,10 @@ class Provider:
         """Why it cannot answer, known without asking anybody; a sentence for the user."""
         return None
 
+    def reads(self, media_type: str) -> bool:
+        """Whether it reads files of a type that are in a message; of others it is told what they say."""
+        return False
+
     async def models(self) -> list[Model] | None:
         """Its models, asked for now; None where it does not tell. Raises `ProviderError` when it is away."""
         return None

@@ -64,6 +64,9 @@ class Route(Provider):
         """Who may answer, and with which model, by name."""
         return [(target.provider.name, target.model) for target in self._targets]
 
+    def reads(self, media_type: str) -> bool:
+        return all(target.provider.reads(media_type) for target in self._targets)
+
     async def check(self, ask: Ask) -> None:
         """Leaves out the targets that refuse, up to the first that does not; raises where all of them do."""
         refusals: list[ServiceError] = []

@@ -25,6 +25,7 @@ from service.providers.answers import Answer, Client, SlowToConnect, Unreachable
 from service.providers.direct import Direct
 from service.providers.exchange import Framing, Reading
 from service.providers.failures import UpstreamError, complaint, translated
+from service.providers.forms import Form, Said
 from service.providers.provider import Append, Model, Provider
 from service.providers.proxies import Proxies
 from service.providers.session import Session
@@ -96,6 +97,9 @@ class Upstream(Provider, ABC):
     def obstacle(self) -> str | None:
         return self._keyless(Secrets())
 
+    def reads(self, media_type: str) -> bool:
+        return media_type in self._row.reads
+
     async def models(self) -> list[Model] | None:
         """Those that the row allows, else those that are listed, under our names."""
         if self._row.models:
@@ -151,6 +155,21 @@ class Upstream(Provider, ABC):
         ):
             said: dict[str, Any] = self._decoded(await answer.read(ANSWER_BYTES), dict[str, Any])
         return {**said, "model": model} if model in self._row.renamed else said
+
+    async def upload(self, path: str, form: Form, keys: Secrets) -> Said:
+        """What a path answers to a form with a file. Raises `ServiceError`."""
+        if reason := self._keyless(keys):
+            raise ProviderAuth(reason)
+        kind, data = await form.encoded(self._theirs(form.model))
+        headers = self._headers(self.url, keys) | {"content-type": kind}
+        async with (
+            self._translating(keys, self.url),
+            asyncio.timeout(self._deadlines.first_token),
+            await self._client.ask("POST", self.url + path, headers, data) as answer,
+        ):
+            if answer.status != 200:
+                raise await self._refusal(answer)
+            return Said(kind_of(answer), await answer.read(ANSWER_BYTES))
 
     @abstractmethod
     async def _body(self, ask: Ask) -> bytes:

@@ -22,6 +22,7 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.sql.dml import UpdateBase
 
 from service.errors import Unavailable
+from service.stores import schema_files, schema_passages, totals  # noqa: F401 - for their tables, which are in the metadata
 from service.stores.schema import REVISION, metadata, version
 from service.stores.sqlite import SQLite
 from service.stores.system import System
@@ -84,6 +85,11 @@ class Database:
         await self._system.writer.dispose()
         self._system.release()
         self._running = None
+
+    @property
+    def dialect(self) -> str:
+        """For what each system does in its own way: "sqlite" or "postgresql"."""
+        return self._system.writer.dialect.name
 
     @property
     def failing(self) -> str | None:

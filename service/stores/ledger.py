@@ -83,6 +83,8 @@ class Record(msgspec.Struct, kw_only=True):
     """The id of the record that this one corrects: its `cost` is added to that one's, and may be negative."""
     times: int | None = None
     """How many refusals one row stands for."""
+    seconds: float | None = None
+    """Of sound: how long what was spoken takes."""
 
 
 class Ledger:

@@ -1,14 +1,19 @@
 """What is kept of one person: all of it can be handed out, and all of it forgotten."""
 
+import base64
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Any
 
 import msgspec
 from sqlalchemy import ColumnElement, RowMapping, Table, bindparam, delete, func, literal, select, update
 
+from service.errors import NotFound
+from service.stores.blobs import Blobs
+from service.stores.buckets import Buckets
 from service.stores.database import Database
 from service.stores.packing import unpacked
+from service.stores.passages import Passages
 from service.stores.schema import journal, keys, records, still_open, turns
 from service.stores.totals import KEY, LONGEST_USER, SUMS, totals
 
@@ -18,17 +23,19 @@ KEY_COLUMNS = [column for column in keys.columns if column.name not in {"hash", 
 
 
 class Forgotten(msgspec.Struct):
-    """How many turns are gone, and how many records have no name any more."""
+    """How many turns and files are gone, and how many records have no name any more."""
 
     turns: int = 0
     records: int = 0
+    files: int = 0
 
 
 class People:
     """Users by their names, as keys and records have them."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(self, database: Database, blobs: Blobs) -> None:
+        self._database, self._blobs, self._buckets = database, blobs, Buckets(database)
+        self._passages = Passages(database)
         self._drop_pieces = delete(journal).where(journal.c.turn == bindparam("gone"))
         self._drop_turn = delete(turns).where(turns.c.id == bindparam("gone"))
         self._anonymize = update(records).where(records.c.id == bindparam("gone")).values(FORGOTTEN)
@@ -38,14 +45,17 @@ class People:
     async def export(self, user: str) -> AsyncGenerator[Row, None]:
         """Rows to be written as JSON, in flat memory: a `type`, and what is kept under the columns' names.
 
-        First the turns, with what was asked and every event, then the records, and the keys without their
-        secrets. Raises `Unavailable`.
+        First the turns, with what was asked and every event, then the files, each followed by its bytes in
+        pieces, then the records, and the keys without their secrets. Raises `Unavailable`.
         """
         async with aclosing(self._ids(turns, turns.c.owner == user)) as pages:
             async for page in pages:
                 for id in page:
                     for row in await self._database.read(select(turns).where(turns.c.id == id)):
                         yield await self._turn(row)
+        async with aclosing(self._files(user)) as files:
+            async for piece in files:
+                yield piece
         key = (records.c.day, records.c.opened_at, records.c.id)
         own = select(records).where(records.c.user == user)
         async with aclosing(self._database.pages(own, *key)) as found:
@@ -62,12 +72,12 @@ class People:
         return int(row["running"])
 
     async def forget(self, user: str) -> Forgotten:
-        """Removes what a user asked and was told, and his name from the records, which add up as before.
+        """Removes what a user asked, was told and uploaded; his records lose his name, and add up as before.
 
         What he does meanwhile, and answers that still run, stay: revoke his keys first. It can be repeated.
         Raises `Unavailable`.
         """
-        forgotten = Forgotten()
+        forgotten = Forgotten(files=await self._forget_files(user))
         async with aclosing(self._ids(turns, turns.c.owner == user)) as pages:
             async for page in pages:
                 forgotten.turns += len(page)
@@ -84,6 +94,34 @@ class People:
         name = {"gone": user[:LONGEST_USER]}
         await self._database.write_together((self._move_sums, name), (self._forget_sums, name))
         return forgotten
+
+    async def _files(self, user: str) -> AsyncGenerator[Row, None]:
+        """Each file, and its bytes; one that is removed meanwhile has none."""
+        async with aclosing(self._buckets.all(user)) as pages:
+            async for page in pages:
+                for file in page:
+                    yield {"type": "file", **msgspec.structs.asdict(file)}
+                    with suppress(NotFound):
+                        async with aclosing(self._blobs.read(file.blob)) as chunks:
+                            async for chunk in chunks:
+                                yield {
+                                    "type": "bytes",
+                                    "file": file.id,
+                                    "base64": base64.b64encode(chunk).decode(),
+                                }
+
+    async def _forget_files(self, user: str) -> int:
+        """First the bytes: should that fail, the rows still say what is left to do."""
+        count = 0
+        async with aclosing(self._buckets.all(user)) as pages:
+            async for page in pages:
+                await self._blobs.delete([key for file in page for key in file.blobs])
+                for file in page:
+                    await self._passages.drop(file.id)
+                    with suppress(NotFound):
+                        await self._buckets.remove_file(user, file.id)
+                count += len(page)
+        return count
 
     def _nobodys_sums(self) -> Any:
         """Adds what a user has used to what nobody in particular has."""

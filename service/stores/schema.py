@@ -19,7 +19,7 @@ from sqlalchemy import (
     Text,
 )
 
-REVISION = "0006"
+REVISION = "0010"
 
 metadata = MetaData(naming_convention={"pk": "pk_%(table_name)s"})
 
@@ -58,6 +58,7 @@ records = Table(
     Column("bytes", BigInteger),
     Column("corrects", Text),
     Column("times", Integer),
+    Column("seconds", Double),
 )
 
 Index("ix_records_day", records.c.day, records.c.opened_at, records.c.id)

@@ -74,6 +74,7 @@ class Line(Struct, kw_only=True):
     usage_source: str | None
     characters: int | None
     bytes: int | None
+    seconds: float | None
     cost_usd: float | None
     price: str | None
     corrects: str | None

@@ -18,13 +18,16 @@ from service.stores.ledger import Ledger, Record
 from service.stores.prices import NANO, UNPRICED
 from service.tasks import Tasks
 from service.telemetry import Metrics, turn_id
+from service.turns.attachments import Attachments
 from service.turns.books import Books
+from service.turns.copies import Copier
 from service.turns.costs import price
 from service.turns.limits import Limiter, Question
 from service.turns.past import Past, end_unfinished
 from service.turns.refusals import Refusals
 from service.turns.settlement import Leg, parts
 from service.turns.turn import Terms, Turn
+from service.turns.voiced import voiced
 
 JOURNAL_SECONDS = 0.25
 """What a crash may cost of a running turn's log."""
@@ -47,13 +50,16 @@ class Turns:
         ledger: Ledger,
         books: Books,
         limiter: Limiter,
+        copier: Copier,
+        attachments: Attachments,
         tasks: Tasks,
         metrics: Metrics,
         keep: float,
     ) -> None:
         self._registry, self._auto = registry, auto
         self._keys, self._ledger, self._books, self._limiter = keys, ledger, books, limiter
-        self._tasks, self._metrics, self._keep = tasks, metrics, keep
+        self._attachments = attachments
+        self._copier, self._tasks, self._metrics, self._keep = copier, tasks, metrics, keep
         self._running: dict[Turn, asyncio.Task[None]] = {}
         self._present: dict[str, Turn] = {}
         """By id: the running turns, and those whose records are not durable yet."""
@@ -159,15 +165,20 @@ class Turns:
         provider = self._auto.named(provider_name)
         record.provider_asked, record.model_asked = provider.name, ask.model
         route = await self._auto.route(provider, ask)
-        await route.check(ask)
+        attached = await self._attachments.of(ask, record.user)
+        await route.check(attached.rest if attached else ask)
         if self._books.failing:
             raise StorageFull(
                 f"What is answered cannot be recorded now: {self._books.failing} Try again later."
             )
         if self._limiter.limits(record):
-            await self._limiter.reserve(record, Question.of(ask, route.choices))
+            question = Question.of(ask, route.choices)
+            more = attached.tokens(route.choices[0]) if attached else 0
+            await self._limiter.reserve(record, replace(question, prompt=question.prompt + more))
         try:
-            return self._opened(Turn(ask, route, record, self._books, self._limiter, terms))
+            informed = attached.answered_by(route, route.choices[0], record) if attached else route
+            answering = voiced(self._copier.copied(informed, ask, record.user), ask, record.id)
+            return self._opened(Turn(ask, answering, record, self._books, self._limiter, terms))
         except BaseException:
             self._limiter.give_back(record)
             raise

@@ -10,6 +10,8 @@ from service.stores.prices import NO_PRICE, Cost, Prices, Tokens
 from service.turns.settlement import Leg, parts
 
 NOTHING = Cost(0, None)
+BY_CHARACTERS = "speech"
+"""The kind of a record that is priced where it is spoken: it used no tokens."""
 CLIENT = Cost(0, "client")
 """Who has brought a key of his own pays by himself."""
 
@@ -19,6 +21,8 @@ async def price(record: Record, prices: Prices, keys: Container[str] = ()) -> No
 
     It waits for nothing but the table of prices, once.
     """
+    if record.kind == BY_CHARACTERS:
+        return
     if not record.attempts and record.ending != "interrupted":  # nobody was asked
         cost = NOTHING
     elif record.usage_source is None and record.error is None:  # a picture: nobody has counted it

@@ -36,11 +36,15 @@ IDLE_SECONDS = 600.0
 
 
 class Question(Struct, frozen=True):
-    """What is reserved for: tokens of prompt and answer, and who may answer for pay, with which model."""
+    """What is reserved for: tokens of prompt and answer, and who may answer for pay, with which model.
+
+    `cost` is that of what is no token, as in a record; None where nobody knows.
+    """
 
     prompt: int
     answer: int
     targets: Sequence[tuple[str, str | None]]
+    cost: int | None = 0
 
     @classmethod
     def of(cls, ask: Ask, targets: Sequence[tuple[str, str | None]]) -> "Question":
@@ -174,6 +178,8 @@ class Limiter:
 
     async def _cost(self, record: Record, question: Question) -> int | None:
         """What the dearest of those who may answer takes; None where only nobody's price is known."""
+        if not question.targets:
+            return question.cost
         tokens = Tokens(question.prompt, question.answer)
         costs = [
             (await self._prices.of(provider, [model] if model else [], tokens, record.opened_at)).amount

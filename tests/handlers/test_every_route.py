@@ -30,6 +30,13 @@ BODIES = {
     for handler in entry["handlers"].values()
     if Signature.of(handler).body
 }
+FORMS = {
+    path
+    for path, entry in TABLE.items()
+    for handler in entry["handlers"].values()
+    if Signature.of(handler).form
+}
+"""These take forms; some as well as JSON."""
 LIMIT = 1000
 
 
@@ -205,7 +212,7 @@ async def test_a_compressed_body_is_not_unpacked(path: str, service: Service) ->
             assert "without Content-Encoding" in (await problem(answer))["message"]
 
 
-@pytest.mark.parametrize("path", BODIES)
+@pytest.mark.parametrize("path", BODIES.keys() - FORMS)
 async def test_a_form_is_no_json(path: str, service: Service) -> None:
     with aiohttp.MultipartWriter("form-data") as form:
         form.append_json({})
@@ -286,7 +293,7 @@ async def test_a_query_of_nonsense_fails_nothing(path: str, service: Service) ->
 
 
 @pytest.mark.parametrize(
-    "value", ["%00", "%ff", "%ed%a0%80", "..%2f..%2fetc%2fpasswd", "a" * 5000, "%F0%9F%A4%94"]
+    "value", ["%00", "%ff", "%ed%a0%80", "..%2f..%2fetc%2fpasswd", "a" * 2500, "%F0%9F%A4%94"]
 )
 async def test_a_name_of_nonsense_fails_nothing(value: str, service: Service) -> None:
     for path in GETS:

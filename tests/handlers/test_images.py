@@ -25,7 +25,7 @@ def wish(upstream: Upstream) -> Json:
 
 
 async def draw(service: Service, prompt: str = "A red bus", **body: object) -> list[Json]:
-    return await service.ask(prompt, model="small", **body)
+    return await service.ask(prompt, model="small", download_media=False, **body)
 
 
 async def test_a_picture_is_an_answer(tmp_path: Path, upstream: Upstream) -> None:

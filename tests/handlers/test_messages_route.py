@@ -345,23 +345,14 @@ MESSAGES: dict[str, tuple[Any, list[Json]]] = {
         said(
             {
                 "type": "document",
-                "source": {"type": "base64", "media_type": "application/pdf", "data": "JVBERi0="},
-                "title": "tale.pdf",
+                "source": {"type": "base64", "media_type": "text/html", "data": "PHA+T25jZTwvcD4="},
+                "title": "tale.html",
             }
         ),
         [
             {
                 "role": "user",
-                "content": [
-                    words("tale.pdf"),
-                    {
-                        "type": "file",
-                        "file": {
-                            "filename": "tale.pdf",
-                            "file_data": "data:application/pdf;base64,JVBERi0=",
-                        },
-                    },
-                ],
+                "content": [words("tale.html"), words("<!-- File: tale.html -->\nOnce\n<-- End -->\n\n")],
             }
         ],
     ),

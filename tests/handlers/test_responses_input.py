@@ -128,14 +128,14 @@ REFUSED: list[tuple[Json, str, str]] = [
     ({"role": "user", "content": [{"type": "smell"}]}, "input[0].content[0]", "smell"),
     ({"role": "user", "content": [{"text": "Hi"}]}, "input[0].content[0]", "input_text"),
     (
-        {"role": "user", "content": [{"type": "input_image", "file_id": "f"}]},
+        {"role": "user", "content": [{"type": "input_image", "detail": "low"}]},
         "input[0].content[0]",
-        "image_url",
+        "file_id",
     ),
     (
-        {"role": "user", "content": [{"type": "input_file", "file_id": "f"}]},
+        {"role": "user", "content": [{"type": "input_file", "filename": "f"}]},
         "input[0].content[0]",
-        "file_data",
+        "file_id",
     ),
     ({"type": "function_call", "call_id": "c", "name": "f"}, "input[0]", "arguments"),
     ({"type": "function_call_output", "call_id": 3, "output": ""}, "input[0].call_id", "int"),

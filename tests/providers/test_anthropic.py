@@ -327,19 +327,20 @@ async def test_an_answer_to_go_on_with_ends_in_no_blank(service: Service, upstre
 
 
 @pytest.mark.parametrize(
-    ("part", "words"),
+    ("part", "code", "words"),
     [
-        ({"type": "input_audio", "input_audio": {"data": "AAAA", "format": "wav"}}, "does not listen"),
-        ({"type": "file", "file": {"file_id": "file-1"}}, "data URI"),
+        ({"type": "input_audio", "input_audio": {"data": "AAAA", "format": "wav"}}, 400, "does not listen"),
+        ({"type": "file", "file": {"file_id": "file-1"}}, 404, "no such file"),
+        ({"type": "file", "file": {"filename": "a.pdf"}}, 400, "data URI"),
     ],
-    ids=["audio", "a file elsewhere"],
+    ids=["audio", "a file elsewhere", "no file"],
 )
 async def test_what_it_cannot_take_is_refused_before(
-    service: Service, upstream: Upstream, part: Json, words: str
+    service: Service, upstream: Upstream, part: Json, code: int, words: str
 ) -> None:
     question = {"messages": [{"role": "user", "content": [part]}], "provider": "Upstream"}
     status, error = await service.post(CONVERSATION, question)
-    assert (status, words in error["error"]["message"]) == (400, True)
+    assert (status, words in error["error"]["message"]) == (code, True)
     assert not [request for request in upstream.requests if request.method == "POST"]
 
 

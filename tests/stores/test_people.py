@@ -1,11 +1,17 @@
 """What is kept of one person: handed out whole, forgotten whole; nobody else is touched."""
 
+import base64
 import time
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from pathlib import Path
 
 import msgspec
 from sqlalchemy import select
 
 from service.events import Content, Finish, Finished
+from service.stores.blobs import Directory
+from service.stores.buckets import Buckets, File, new_id
 from service.stores.database import Database
 from service.stores.journal import Entry, Journal
 from service.stores.ledger import Ledger, Record
@@ -15,6 +21,11 @@ from service.stores.sums import Stats
 from tests.upstream import until
 
 ENDED = [Content("Hello "), Content("東京"), Finished(Finish("stop"))]
+
+
+def people(database: Database) -> People:
+    """Of somebody who has uploaded nothing."""
+    return People(database, Directory(Path("nowhere")))
 
 
 async def lived(database: Database) -> None:
@@ -36,7 +47,7 @@ async def lived(database: Database) -> None:
 
 
 async def exported(database: Database, user: str) -> list[dict[str, object]]:
-    return [msgspec.json.decode(msgspec.json.encode(row)) async for row in People(database).export(user)]
+    return [msgspec.json.decode(msgspec.json.encode(row)) async for row in people(database).export(user)]
 
 
 async def stats(database: Database) -> Stats:
@@ -64,7 +75,7 @@ async def test_a_person_is_forgotten_and_the_books_add_up(database: Database) ->
     )
     before = await stats(database)
     for _ in range(2):
-        await People(database).forget("ann")
+        await people(database).forget("ann")
         assert await exported(database, "ann") == []
         after = await stats(database)
         assert (after.totals, after.days, after.models) == (before.totals, before.days, before.models)
@@ -78,7 +89,7 @@ async def test_a_person_is_forgotten_and_the_books_add_up(database: Database) ->
 
 async def test_what_ran_meanwhile_ends_as_nobodys(database: Database) -> None:
     await lived(database)
-    await People(database).forget("ann")
+    await people(database).forget("ann")
     await Ledger(database).settle(Record(id="ann-2", user="ann", ending="done", prompt_tokens=5))
     assert set((await stats(database)).users) == {"unknown", "bob"}
 
@@ -86,5 +97,54 @@ async def test_what_ran_meanwhile_ends_as_nobodys(database: Database) -> None:
 async def test_the_sums_of_records_that_are_gone_are_forgotten_too(database: Database) -> None:
     await lived(database)
     await database.write(records.delete(), {})
-    await People(database).forget("ann")
+    await people(database).forget("ann")
     assert set((await stats(database)).users) == {"unknown", "bob"}
+
+
+# Files
+
+
+async def uploaded(database: Database, blobs: Directory, user: str) -> File:
+    """A file that has been read."""
+    file = File(
+        id=new_id(),
+        user=user,
+        bucket="b",
+        name="a.txt",
+        kind="document",
+        media_type="text/plain",
+        bytes=3,
+        sha256="",
+    )
+    for key, data in zip(file.blobs, (b"abc", b"text", b"small"), strict=True):
+        await blobs.write(key, once(data))
+    await Buckets(database).add([file])
+    return file
+
+
+async def once(data: bytes) -> AsyncGenerator[bytes, None]:
+    yield data
+
+
+async def test_files_are_handed_out_with_their_bytes(database: Database, tmp_path: Path) -> None:
+    blobs = Directory(tmp_path)
+    await blobs.open()
+    file = await uploaded(database, blobs, "ann")
+    await uploaded(database, blobs, "bob")
+    told, piece = [row async for row in People(database, blobs).export("ann")]
+    assert (told["type"], told["id"], told["name"], told["bytes"]) == ("file", file.id, "a.txt", 3)
+    assert (piece["type"], piece["file"]) == ("bytes", file.id)
+    assert base64.b64decode(piece["base64"]) == b"abc"
+
+
+async def test_files_are_forgotten_with_everything_made_of_them(database: Database, tmp_path: Path) -> None:
+    blobs = Directory(tmp_path)
+    await blobs.open()
+    await uploaded(database, blobs, "ann")
+    other = await uploaded(database, blobs, "bob")
+    assert (await People(database, blobs).forget("ann")).files == 1
+    assert [row async for row in People(database, blobs).export("ann")] == []
+    async with aclosing(blobs.keys()) as pages:
+        assert sorted([key async for page in pages for key in page]) == sorted(other.blobs)
+    assert [bucket.id for bucket in await Buckets(database).of("bob")] == ["b"]
+    assert await Buckets(database).of("ann") == []

@@ -28,6 +28,8 @@ from service.events import (
     Responded,
     Resumable,
     Session,
+    Source,
+    Sources,
     Spoken,
     Suggested,
     Switched,
@@ -134,6 +136,13 @@ TABLE: list[tuple[Event, str]] = [
     (
         Failed("RateLimited", "Later.", 2.5),
         '{"type":"error","error":"RateLimited","message":"Later.","retry_after":2.5}',
+    ),
+    (
+        Sources(
+            [Source("a.pdf", "b", "file-1", "Once …", 7, "A tale"), Source("c.txt", "b", "file-2", "Two")]
+        ),
+        '{"type":"sources","sources":[{"file":"a.pdf","bucket":"b","id":"file-1","snippet":"Once …","page":7,'
+        '"title":"A tale"},{"file":"c.txt","bucket":"b","id":"file-2","snippet":"Two"}]}',
     ),
     (Headers({"x-cache": "hit"}), '{"type":"headers","headers":{"x-cache":"hit"}}'),
 ]

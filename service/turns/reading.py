@@ -1,0 +1,98 @@
+"""Documents are read in the background, each user's in turn; whoever waits for a text is woken."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing
+from weakref import WeakValueDictionary
+
+from service.documents.extraction import Document
+from service.documents.kinds import Kind, extension_of
+from service.errors import ServiceError, StorageFull, Unavailable
+from service.stores.blobs import Blobs
+from service.stores.buckets import Buckets, File
+from service.turns.rounds import Rounds
+from service.turns.texts import packed
+from service.turns.uploads import Reader
+
+log = logging.getLogger(__name__)
+
+PAUSE_SECONDS = 5.0
+"""After which what could not be written, or not be read just now, is tried again."""
+
+After = Callable[[File, Document], Awaitable[None]]
+
+
+class Reading:
+    """Turns documents into texts; `after` has what is to be done with each text before it is ready."""
+
+    def __init__(self, buckets: Buckets, blobs: Blobs, reader: Reader) -> None:
+        self.after: list[After] = []
+        self._buckets, self._blobs, self._reader = buckets, blobs, reader
+        self._rounds: Rounds[File] = Rounds()
+        self._news: WeakValueDictionary[tuple[str, str], asyncio.Event] = WeakValueDictionary()
+
+    async def resume(self) -> None:
+        """Goes on with what a former process left."""
+        for file in await self._buckets.waiting():
+            self.add(file)
+
+    def add(self, file: File) -> None:
+        """Has a document read in its turn."""
+        self._rounds.add(file.user, file)
+
+    async def run(self) -> None:
+        """Reads, one after another; several may run at once."""
+        while True:
+            file = await self._rounds.next()
+            try:
+                await self._read(file)
+            except (Unavailable, StorageFull) as error:
+                log.warning("%s could not be read yet: %s", file.id, error)
+                await asyncio.sleep(PAUSE_SECONDS)
+                self.add(file)
+
+    def news(self, user: str, bucket: str) -> asyncio.Event:
+        """Set when something has changed in the bucket; then there is another one."""
+        return self._news.setdefault((user, bucket), asyncio.Event())
+
+    def tell(self, user: str, bucket: str) -> None:
+        """Wakes who waits for news of a bucket."""
+        if news := self._news.pop((user, bucket), None):
+            news.set()
+
+    async def _read(self, file: File) -> None:
+        if not await self._buckets.existing([file.id]):
+            return
+        try:
+            document = await self._text(file)
+            for act in self.after:
+                await act(file, document)
+        except (Unavailable, StorageFull):
+            raise
+        except ServiceError as error:
+            file.state, file.reason = "failed", error.message
+        except Exception:
+            log.exception("%s cannot be read", file.id)
+            file.state, file.reason = "failed", "The service failed on this file; its log says why."
+        else:
+            file.state, file.reason = "ready", None
+            file.pages = _pages(document)
+            file.characters = sum(len(page.text) for page in document.pages)
+        await self._buckets.settle(file)
+        self.tell(file.user, file.bucket)
+        if not await self._buckets.existing([file.id]):  # it was removed meanwhile
+            await self._blobs.delete(file.blobs)
+
+    async def _text(self, file: File) -> Document:
+        kind = Kind(file.media_type, "document", extension_of(file.name))
+        async with self._blobs.local(file.blob) as path:
+            document = await self._reader.text(path, file.name, kind)
+        async with aclosing(packed(document)) as lines:
+            await self._blobs.write(file.text_blob, lines)
+        return document
+
+
+def _pages(document: Document) -> int:
+    """How many there are; a long one is in several pieces, and what has no numbers is one."""
+    return max((page.number or 0 for page in document.pages), default=0) or 1
