@@ -116,16 +116,16 @@ async def test_what_somebody_has_removed_is_not_found(folder: Path) -> None:
 
 async def test_names_are_nothing_without_the_secret(folder: Path, tmp_path: Path) -> None:
     recordings, other = await opened(folder), await opened(tmp_path / "elsewhere/voices")
-    name = recordings.name("ada", "local", "Good morning.")
-    assert name == (await opened(folder)).name("ada", "local", "Good morning.")
+    name = recordings.name("zoe", "local", "Good morning.")
+    assert name == (await opened(folder)).name("zoe", "local", "Good morning.")
     names = {
         name,
-        other.name("ada", "local", "Good morning."),
+        other.name("zoe", "local", "Good morning."),
         recordings.name("bob", "local", "Good morning."),
-        recordings.name("adalocal", "", "Good morning."),
+        recordings.name("zoelocal", "", "Good morning."),
     }
     assert len(names) == 4
-    assert all(len(name) == 80 and "ada" not in name for name in names)
+    assert all(len(name) == 80 and "zoe" not in name for name in names)
 
 
 async def test_all_that_is_ones_own_is_forgotten_together(folder: Path) -> None:
