@@ -279,7 +279,8 @@ async def test_no_header_of_the_client_reaches_the_upstream(service: Service, up
 async def test_a_key_goes_to_its_own_upstream_only(tmp_path: Path, upstream: Upstream) -> None:
     async with Upstream(key="sk-ours") as other:
         rows = ROW.format(url=upstream.url) + (
-            f'\n[[providers]]\nname = "Other"\nurl = "{other.url}"\nkey = "OTHER_KEY"\ndefault_model = "small"\n'
+            f'\n[[providers]]\nname = "Other"\nurl = "{other.url}"\nkey = "OTHER_KEY"\n'
+            'default_model = "small"\n'
         )
         async with serving(tmp_path, rows, OTHER_KEY="sk-ours") as service:
             assert text(await service.ask(provider="Other")) == "Hello from the upstream."
