@@ -12,7 +12,7 @@ TREE = $(DESTDIR)$(PREFIX)
 UNITS = $(DESTDIR)/etc/systemd/system
 COPIED := service config requirements LICENSE
 
-.PHONY: help run test lint types fmt bench docs lock install uninstall clean runtime tools copies
+.PHONY: help run test lint types fmt bench bench-peers docs lock install uninstall clean runtime tools copies
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -35,8 +35,16 @@ fmt: tools ## Format the code, and repair what can be repaired
 	@$(IN_VENV) -m ruff check --fix
 	@$(IN_VENV) -m ruff format
 
-bench: tools ## Measure the service
+bench: tools ## Measure the service, and the peers of `make bench-peers`
 	@$(IN_VENV) bench/run.py $(ARGS)
+
+# Programs to compare with: nothing of the service knows them.
+bench-peers: tools
+	@for peer in litellm g4f; do \
+		$(IN_VENV) -m uv venv --quiet --allow-existing .bench/$$peer || exit 1; \
+		grep "^$$peer\[" bench/peers.txt | \
+			$(IN_VENV) -m uv pip install --quiet --python .bench/$$peer/bin/python -r - || exit 1; \
+	done
 
 docs: runtime ## Write docs/openapi.json anew from the routes
 	@$(IN_VENV) -m service.openapi > docs/openapi.json
@@ -60,7 +68,7 @@ uninstall: ## Stop the service and remove it; what it keeps stays in /var/lib/pr
 	$(if $(DESTDIR),,systemctl daemon-reload)
 
 clean: ## Remove .venv and every cache
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .bench .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 # The service runs as nobody in particular, in a world without home directories.

@@ -7,7 +7,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
@@ -20,10 +20,11 @@ END_SECONDS = 15.0
 
 
 class Program(NamedTuple):
-    """A running program, and the loopback port it was told to listen on (0: none)."""
+    """A running program, the loopback port it was told to listen on (0: none), and the key that it wants."""
 
     process: subprocess.Popen[bytes]
     port: int
+    key: str = ""
 
     @property
     def tree(self) -> list[int]:
@@ -34,12 +35,22 @@ class Program(NamedTuple):
 
 
 @contextmanager
-def running(command: list[str], port: int = 0, **variables: str) -> Iterator[Program]:
-    """Starts a program; it ends with the block."""
+def running(
+    command: list[str], port: int = 0, log: Path | None = None, **variables: str
+) -> Iterator[Program]:
+    """Starts a program; it ends with the block. What it says goes to `log`, else its stdout is a pipe."""
     environment, pipe = ENVIRONMENT | variables, subprocess.PIPE
-    process = subprocess.Popen(
-        command, cwd=ROOT, env=environment, stdin=pipe, stdout=pipe, start_new_session=True
-    )
+    with ExitStack() as stack:
+        told = stack.enter_context(log.open("ab")) if log else None
+        process = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env=environment,
+            stdin=pipe,
+            stdout=told or pipe,
+            stderr=told,
+            start_new_session=True,
+        )
     with process:
         try:
             yield Program(process, port)

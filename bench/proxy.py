@@ -1,17 +1,19 @@
 """How much later a token comes through the service and the shipped nginx configuration than without them."""
 
-import json
-import subprocess
-import sys
 from collections.abc import Iterator
+from statistics import median
 
-from processes import ROOT, await_answer, await_socket, free_port, running
-from rows import Options, Row, turns
+from asking import Asked, Contender, ask
+from processes import Program, await_answer, await_socket, free_port, running
+from rows import Bound, Options, Row, turns
+from scenarios import Scenario
+from shown import incomplete
 from stream import upstream_command
 from systems import nginx, service, shipped
 
-STREAMS, TOKENS, GAP = 1000, 20, 1_000_000
-LOAD_SECONDS = 150.0
+# Streams begin one after the other: what so many beginnings at once take is another measure.
+SCENARIO = Scenario("proxy", "1000 streams, a token each second", 1000, 1000, 20, 1_000_000, ramp=5.0)
+BOUND = Bound("", 10, 10, " ms")
 
 
 def proxy(options: Options) -> list[Row]:
@@ -20,39 +22,32 @@ def proxy(options: Options) -> list[Row]:
         socket = options.folder / "proxied/service.sock"
         with service(socket.parent, embedded=False, upstream=port, socket=socket) as ours:
             await_socket(ours, socket)
-            return list(measured(options, shipped(socket), port))
+            return list(measured(options, shipped(socket), upstream))
 
 
-def measured(options: Options, configuration: str, upstream: int) -> Iterator[Row]:
+def measured(options: Options, configuration: str, upstream: Program) -> Iterator[Row]:
     """Nothing where nginx is not installed."""
     with nginx(options.folder / "front", configuration) as front:
         if front is None:
             return
         await_answer(front, "/health/ready")
-        ports = {"openai": upstream, "backend": front.port}
-        found: dict[str, list[dict[str, int]]] = {wire: [] for wire in ports}
-        for wire in turns(ports, options.rounds):
-            found[wire].append(delays(wire, ports[wire]))
-        yield row(found["backend"], found["openai"])
+        through = Contender("through", "v2", front, {"provider": "Bench"})
+        asked = {"direct": Contender("direct", "v1", upstream), "through": through}
+        found: dict[str, list[Asked]] = {name: [] for name in asked}
+        for _, name in turns(asked, options.rounds):
+            found[name].append(ask(asked[name], SCENARIO))
+        yield row(found["through"], found["direct"])
 
 
-def delays(wire: str, port: int) -> dict[str, int]:
-    sizes = [f"--streams={STREAMS}", f"--tokens={TOKENS}", f"--gap={GAP}"]
-    command = [sys.executable, str(ROOT / "bench/delays.py"), f"--port={port}", f"--wire={wire}", *sizes]
-    said = subprocess.run(command, stdout=subprocess.PIPE, timeout=LOAD_SECONDS, check=True).stdout
-    found: dict[str, int] = json.loads(said)
-    return found
-
-
-def row(through: list[dict[str, int]], direct: list[dict[str, int]]) -> Row:
+def row(through: list[Asked], direct: list[Asked]) -> Row:
     """The median of the rounds: one that something disturbs says nothing."""
-    added = {
-        name: sorted(one[name] - other[name] for one, other in zip(through, direct, strict=True))
+    pairs = list(zip(through, direct, strict=True))
+    p50, p99 = (
+        median(one["delay"][name] - other["delay"][name] for one, other in pairs) / 1000
         for name in ("p50", "p99")
-    }
-    p50, p99 = (some[len(some) // 2] / 1000 for some in added.values())
+    )
     together = sum(one["together"] for one in through) / sum(one["tokens"] for one in through)
-    flawed = any(one["complete"] < STREAMS or one["disordered"] for one in through)
-    result = f"p50 {p50:.2f} ms, p99 {p99:.2f} ms; {together:.2%} of the tokens came with another one"
-    measure = f"Added delay of a token, {STREAMS} streams through the shipped nginx file"
-    return Row(measure, result, "p99 < 10 ms", {"through": through, "direct": direct}, flawed)
+    lost = incomplete(through)
+    result = f"p50 {p50:.2f} ms, p99 {p99:.2f} ms; {together:.2%} of the tokens came with another one{lost}"
+    measure = f"Through the shipped nginx file, {SCENARIO.what}: added delay of a token"
+    return Row(measure, result, {}, [(BOUND, p99)], {"through": through, "direct": direct}, bool(lost))
