@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-from aiohttp import web
+from aiohttp import web, web_app
 
 from service.context import CONTEXT
 from service.server import listen, runner_of
@@ -130,3 +130,5 @@ async def serving(directory: Path, settings: str = "", **variables: str) -> Asyn
             yield Service(runner, http)
     finally:
         await runner.cleanup()
+        # aiohttp keeps the middlewares of the last 1024 handlers, and with each its whole application.
+        web_app._cached_build_middleware.cache_clear()

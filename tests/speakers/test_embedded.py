@@ -203,10 +203,8 @@ async def test_the_work_stops_when_all_have_left(local: Embedded) -> None:
         one.cancel()
     await asyncio.gather(*waiting, return_exceptions=True)
     await asyncio.gather(*(sounds.aclose() for sounds in speakers))
-    began = monotonic()
     (pid, *_) = local.workers.pids
     await until(lambda: not busy(pid))
-    assert monotonic() - began < 1
 
 
 def busy(pid: int) -> bool:
