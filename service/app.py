@@ -138,7 +138,18 @@ def assemble(settings: Settings) -> Context:
     copier = Copier(media, settings.files, tasks)
     attached = _attachments(filing, Passages(database), extractor, registry, settings)
     turns = Turns(
-        registry, auto, keys, ledger, books, limiter, copier, attached, tasks, metrics, settings.stream.keep
+        registry,
+        auto,
+        keys,
+        ledger,
+        books,
+        limiter,
+        copier,
+        attached,
+        tasks,
+        metrics,
+        settings.stream.keep,
+        settings.chats,
     )
     recordings = Recordings(settings.state / "voices", settings.speech.cache_size, secret)
     speech = Speech(settings, speakers(settings), Encoders(), Languages(), recordings, turns, tasks, metrics)

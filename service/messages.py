@@ -119,6 +119,8 @@ class Ask(Struct, frozen=True, kw_only=True):
     speaker: str | None = None
     """By whom the answer can be heard, where the client wants to be told; `voice` is the one it chose."""
     voice: str | None = None
+    wants_title: bool = False
+    """Whether it begins a conversation that is to be named after the answer."""
 
 
 def checked(messages: list[Message]) -> list[Message]:

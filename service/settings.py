@@ -28,6 +28,7 @@ Bytes = Annotated[int, Meta(gt=0, description="an integer above 0 (bytes)")]
 Count = Annotated[int, Meta(gt=0, description="an integer above 0")]
 CountOrZero = Annotated[int, Meta(ge=0, description="an integer, 0 or more")]
 Legacy = Annotated[Literal["auto", "on", "off"], Meta(description='"auto", "on" or "off"')]
+Titles = Annotated[Literal["off", "local", "always"], Meta(description='"off", "local" or "always"')]
 Level = Annotated[
     Literal["debug", "info", "warning", "error"],
     Meta(description='"debug", "info", "warning" or "error"'),
@@ -266,6 +267,11 @@ class Documents(Section, frozen=True):
     pixels: Count
 
 
+class Chats(Section, frozen=True):
+    titles: Titles
+    title_timeout: Seconds
+
+
 class Scripted(Section, frozen=True):
     enabled: Switch
 
@@ -416,6 +422,7 @@ class Written(Section, frozen=True):
     files: Files
     speech: Speech
     documents: Documents
+    chats: Chats
     scripted: Scripted
     log: Log
 

@@ -119,6 +119,7 @@ async def serving(directory: Path, settings: str = "", **variables: str) -> Asyn
         "CAUSERIE_PORT": "0",
         "CAUSERIE_EMBEDDED_ENABLED": "false",
         "CAUSERIE_SPEECH_ORDER": "local",
+        "CAUSERIE_CHATS_TITLES": "off",
     }
     chosen = load(environment | variables)
     runner = runner_of(chosen)

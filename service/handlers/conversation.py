@@ -30,7 +30,9 @@ class Conversation(Generation, frozen=True, kw_only=True):
     `api_base`. When the last reader leaves, `on_disconnect` says whether the turn is cancelled, waits for one
     to come back, or is finished in the background. With `speech`, true or the name of a voice, a `synthesize`
     event says how the answer can be heard. Unless `download_media` is false, pictures in the answer are
-    copied, and stand in it with addresses of this service. Fields that are not listed here are accepted and
+    copied, and stand in it with addresses of this service. A question that begins a conversation, which has a
+    `conversation_id`, may get a `title` event after the answer; an `action` of "variant" or "continue" begins
+    none. Fields that are not listed here are accepted and
     have no effect.
 
     A part of a message may name a bucket in the place of its documents' text (`{"bucket_id": …}`), or a
@@ -53,6 +55,8 @@ class Conversation(Generation, frozen=True, kw_only=True):
     continuation: bool | None = None
     download_media: bool | None = None
     speech: bool | str | None = None
+    conversation_id: str | None = None
+    action: str | None = None
 
     def ask(self, brought: Brought) -> Ask:
         """The question as a turn takes it; raises `BadRequest` where there is none."""
@@ -71,7 +75,14 @@ class Conversation(Generation, frozen=True, kw_only=True):
             continuation=bool(self.continuation),
             aspect_ratio=self.aspect_ratio or None,
             download_media=self.download_media is not False,
+            wants_title=self._begins,
         )
+
+    @property
+    def _begins(self) -> bool:
+        """Whether it is the first question of a conversation that is kept."""
+        asked_anew = self.action in {None, "", "next"}
+        return bool(self.conversation_id) and asked_anew and all(m.role != "assistant" for m in self.messages)
 
 
 _conversation = msgspec.json.Decoder(Conversation)

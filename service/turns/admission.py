@@ -12,6 +12,7 @@ from service.errors import KeyReused, NotFound, ServiceError, StorageFull, Unava
 from service.messages import Ask
 from service.providers.auto import Auto
 from service.providers.registry import Registry
+from service.settings import Chats
 from service.stores.journal import Kept
 from service.stores.keys import Keys
 from service.stores.ledger import Ledger, Record
@@ -26,6 +27,7 @@ from service.turns.limits import Limiter, Question
 from service.turns.past import Past, end_unfinished
 from service.turns.refusals import Refusals
 from service.turns.settlement import Leg, parts
+from service.turns.titles import Titles
 from service.turns.turn import Terms, Turn
 from service.turns.voiced import voiced
 
@@ -55,6 +57,7 @@ class Turns:
         tasks: Tasks,
         metrics: Metrics,
         keep: float,
+        titles: Chats,
     ) -> None:
         self._registry, self._auto = registry, auto
         self._keys, self._ledger, self._books, self._limiter = keys, ledger, books, limiter
@@ -69,6 +72,7 @@ class Turns:
         """By id: the ended turns that are being read; who reads the same one shares its log."""
         self._locks: WeakValueDictionary[Key, asyncio.Lock] = WeakValueDictionary()
         self._refusals = Refusals(books)
+        self._titles = Titles(titles, registry, self._begin, limiter.free)
         self._busy = asyncio.Event()
 
     async def open(self) -> None:
@@ -178,13 +182,14 @@ class Turns:
         try:
             informed = attached.answered_by(route, route.choices[0], record) if attached else route
             answering = voiced(self._copier.copied(informed, ask, record.user), ask, record.id)
+            answering = self._titles.after(answering, ask, record)
             return self._opened(Turn(ask, answering, record, self._books, self._limiter, terms))
         except BaseException:
             self._limiter.give_back(record)
             raise
 
     def _opened(self, turn: Turn) -> Turn:
-        turn.record.kind = "turn"
+        turn.record.kind = turn.record.kind or "turn"
         turn.open()
         self._present[turn.id] = turn
         if (key := turn.terms.idempotency_key) is not None:
