@@ -1,6 +1,7 @@
 """The whole service on one page: its parts, its routes, its middleware, its start and its end."""
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncIterator
 
@@ -12,12 +13,14 @@ from service.documents.extraction import Extractor
 from service.handlers.accounts import Accounts
 from service.handlers.books import Bookkeeping
 from service.handlers.catalog import Catalog
+from service.handlers.chats import KeptChats
 from service.handlers.completions import Completions
 from service.handlers.conversation import Conversations
 from service.handlers.cookies import Cookies
 from service.handlers.create import Creation
 from service.handlers.endpoints import Endpoints
 from service.handlers.files import Files
+from service.handlers.interchange import Interchange
 from service.handlers.keys import Administration
 from service.handlers.media import Media as GeneratedMedia
 from service.handlers.messages import Messages
@@ -30,6 +33,7 @@ from service.handlers.reference import Reference
 from service.handlers.rendering import Rendering
 from service.handlers.responses import Responses
 from service.handlers.session import Session
+from service.handlers.shares import SharedChats
 from service.handlers.speech import Speeches
 from service.handlers.transcription import Transcription
 from service.handlers.turns import Resumption
@@ -39,6 +43,7 @@ from service.issuer import Issuer
 from service.middleware import MIDDLEWARE
 from service.middleware.errors import add_headers
 from service.providers.auto import Auto
+from service.providers.circuit import Circuit
 from service.providers.fetching import Fetcher
 from service.providers.registry import Registry
 from service.providers.roster import roster
@@ -50,6 +55,7 @@ from service.speakers.language import Languages
 from service.speakers.roster import roster as speakers
 from service.stores.blobs import blobs_at
 from service.stores.buckets import Buckets
+from service.stores.chats import Chats
 from service.stores.database import Database
 from service.stores.generated import Generated
 from service.stores.journal import Journal
@@ -58,20 +64,26 @@ from service.stores.ledger import Ledger
 from service.stores.passages import Passages
 from service.stores.prices import Prices
 from service.stores.recordings import Recordings
-from service.stores.retention import retain
+from service.stores.retention import retain, retain_chats
 from service.stores.secret import Secret
+from service.stores.shares import Shares
+from service.stores.vectors import Vectors
 from service.tasks import Tasks
 from service.telemetry import Metrics
 from service.turns.admission import Turns
 from service.turns.attachments import Attachments
 from service.turns.books import Books
+from service.turns.chats import Scribe
 from service.turns.copies import Copier
 from service.turns.excerpts import Excerpts
 from service.turns.filing import Filing
 from service.turns.indexing import Indexing
 from service.turns.limits import Limiter
+from service.turns.meanings import Meanings
 from service.turns.media import Media
 from service.turns.speech import Speech
+
+log = logging.getLogger(__name__)
 
 GROUPS = (
     Pages,
@@ -92,6 +104,9 @@ GROUPS = (
     FileObjects,
     GeneratedMedia,
     Cookies,
+    KeptChats,
+    SharedChats,
+    Interchange,
     Accounts,
     Bookkeeping,
     Persons,
@@ -133,10 +148,14 @@ def assemble(settings: Settings) -> Context:
     extractor = Extractor(settings.documents, tasks)
     blobs = blobs_at(settings.files.url, settings.files_directory)
     filing = Filing(Buckets(database), blobs, extractor, settings.files, tasks)
+    shares = Shares(database, settings.chats.share_quota)
+    filing.released.append(shares.remove)
+    filing.sweeps.append(shares.sweep)
     fetcher = Fetcher(settings.files.media_hosts, upstream.connect_timeout)
     media = Media(filing, Generated(database), fetcher)
     copier = Copier(media, settings.files, tasks)
     attached = _attachments(filing, Passages(database), extractor, registry, settings)
+    chats = Chats(database, settings.chats)
     turns = Turns(
         registry,
         auto,
@@ -146,11 +165,17 @@ def assemble(settings: Settings) -> Context:
         limiter,
         copier,
         attached,
+        Scribe(chats),
         tasks,
         metrics,
         settings.stream.keep,
         settings.chats,
     )
+    if meanings := _meanings(database, registry, turns, settings, metrics):
+        attached.excerpts.near = meanings.near
+        filing.reading.after.append(meanings.add)
+        filing.sweeps.append(meanings.resume)
+        filing.workers.append(meanings.run)
     recordings = Recordings(settings.state / "voices", settings.speech.cache_size, secret)
     speech = Speech(settings, speakers(settings), Encoders(), Languages(), recordings, turns, tasks, metrics)
     return Context(
@@ -168,6 +193,8 @@ def assemble(settings: Settings) -> Context:
         speech=speech,
         filing=filing,
         media=media,
+        chats=chats,
+        shares=shares,
         silence=Silence(settings.stream.heartbeat * 0.9),  # it is noticed up to a tenth late
         started_at=time.time(),
         draining=asyncio.Event(),
@@ -183,6 +210,21 @@ def _attachments(
     filing.deleted.append(indexing.drop)
     filing.sweeps.append(indexing.sweep)
     return Attachments(filing, Excerpts(filing.texts, passages), reader, registry, settings.files)
+
+
+def _meanings(
+    database: Database, registry: Registry, turns: Turns, settings: Settings, metrics: Metrics
+) -> Meanings | None:
+    """None where the settings name nobody, or somebody who cannot."""
+    model, limits = settings.files.embeddings, settings.files
+    if not model:
+        return None
+    name = model.partition("/")[0]
+    if name not in registry or not hasattr(registry[name], "embed"):
+        log.warning("files.embeddings: %s makes no embeddings here; words alone rank passages", name)
+        return None
+    circuit = Circuit(f"embeddings:{name}", settings.routing, metrics)
+    return Meanings(Vectors(database, model), registry[name], turns, circuit, limits)
 
 
 def table(context: Context) -> dict[str, Route]:
@@ -206,6 +248,7 @@ async def _running(app: web.Application) -> AsyncIterator[None]:
         await context.filing.open(context.settings.documents.processes)
         await context.registry.open(context.tasks)
         context.tasks.start(retain(context.database, context.settings.ledger.keep), "retention of records")
+        context.tasks.start(retain_chats(context.chats, context.settings.chats.keep), "retention of chats")
         yield
         await context.registry.close()
     finally:
@@ -227,7 +270,7 @@ def _allow(app: web.Application, origins: tuple[str, ...]) -> None:
     if not origins:
         return
     options = aiohttp_cors.ResourceOptions(  # type: ignore[no-untyped-call]
-        allow_methods=["GET", "POST", "DELETE"],
+        allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
         allow_headers="*",
         expose_headers=["x-turn-id", "x-request-id"],
         max_age=600,

@@ -10,9 +10,11 @@ from service.providers.auto import Auto
 from service.providers.registry import Registry
 from service.settings import Settings
 from service.silence import Silence
+from service.stores.chats import Chats
 from service.stores.database import Database
 from service.stores.keys import EVERYTHING, Grant, Keys
 from service.stores.ledger import Ledger, Record
+from service.stores.shares import Shares
 from service.tasks import Tasks
 from service.telemetry import Metrics
 from service.turns.admission import Turns
@@ -41,6 +43,8 @@ class Context(Struct, frozen=True):
     speech: Speech
     filing: Filing
     media: Media
+    chats: Chats
+    shares: Shares
     silence: Silence
     """Of streams, which is broken by a sign of life."""
     started_at: float

@@ -109,12 +109,21 @@ Sizes = Annotated[
 ]
 Names = Annotated[tuple[Name, ...], Meta(description='a list of names, such as ["edge", "local"]')]
 Model = Annotated[str, Meta(pattern=rf"\A\S({LINE}*\S)?\Z", description="the name of a model")]
+ModelPath = Annotated[
+    str,
+    Meta(
+        pattern=rf"\A([\w.+-]+/\S({LINE}*\S)?)?\Z",
+        description='empty, or a provider and one of its models, such as "OpenAI/text-embedding-3-small"',
+    ),
+]
 Weight = Annotated[
     Annotated[float, Meta(gt=0, le=1_000_000)] | None,
     Meta(description="a number above 0 and at most 1000000"),
 ]
 Dollars = Annotated[float, Meta(ge=0, le=1_000_000)]
 Budget = Annotated[float, Meta(ge=0, le=1e12, description="a number of US dollars, 0 (no limit) or more")]
+Messages = Annotated[int, Meta(ge=2, le=1_000_000, description="an integer, 2 to 1000000")]
+Size = Annotated[int, Meta(ge=1000, description="an integer, 1000 or more")]
 Limit = Annotated[int, Meta(ge=0, le=2**53, description="an integer, 0 (no limit) or more")]
 RowCount = Annotated[Annotated[int, Meta(gt=0)] | None, Meta(description="an integer above 0")]
 RowDollars = Annotated[
@@ -232,6 +241,10 @@ class Files(Section, frozen=True):
     question_limit: Bytes
     reading_timeout: SomeSeconds
     context_tokens: Count
+    embeddings: ModelPath
+    embeddings_timeout: Seconds
+    embedded_passages: Count
+    inline_text: Count
     media_count: CountOrZero
     media_timeout: Seconds
     media_hosts: Hosts
@@ -268,8 +281,20 @@ class Documents(Section, frozen=True):
 
 
 class Chats(Section, frozen=True):
+    """`keep` and `share_expiry` are in days, 0 is never. Sizes of what is kept here are in characters."""
+
+    keep: CountOrZero
+    user_chats: Count
+    chat_messages: Messages
+    chat_size: Size
+    message_size: Size
     titles: Titles
     title_timeout: Seconds
+    share_limit: Bytes
+    share_quota: Bytes
+    share_expiry: CountOrZero
+    import_limit: Bytes
+    longest_import: Bytes
 
 
 class Scripted(Section, frozen=True):

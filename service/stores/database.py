@@ -22,7 +22,15 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.sql.dml import UpdateBase
 
 from service.errors import Unavailable
-from service.stores import schema_files, schema_passages, totals  # noqa: F401 - for their tables, which are in the metadata
+from service.stores import (  # noqa: F401 - for their tables, which are in the metadata
+    key_costs,
+    schema_chats,
+    schema_complaints,
+    schema_files,
+    schema_passages,
+    schema_shares,
+    totals,
+)
 from service.stores.schema import REVISION, metadata, version
 from service.stores.sqlite import SQLite
 from service.stores.system import System
@@ -119,7 +127,10 @@ class Database:
         return self._writer.write((statement, row))
 
     def write_together(self, *parts: Part) -> asyncio.Future[None]:
-        """Like `write`, for several statements of which all are executed, in their order, or none."""
+        """Like `write`, for several statements of which all are executed, in their order, or none.
+
+        Rows of the same statement may overtake others of the commit: where that matters, ORDER says so.
+        """
         return self._writer.write(*parts)
 
     async def read(self, statement: Executable) -> Sequence[RowMapping]:

@@ -15,6 +15,7 @@ from service.stores.corrections import priced
 from service.stores.database import Database
 from service.stores.schema import records, still_open
 from service.stores.sums import Stats, Usage, added_up, sums, used
+from service.stores.writer import Part
 
 log = logging.getLogger(__name__)
 
@@ -101,18 +102,21 @@ class Ledger:
         refused = records.c.ending == "refused"
         self._refusal = insert.on_conflict_do_update(index_elements=["id"], set_=again, where=refused)
 
-    def open(self, record: Record) -> None:
-        """Queues the row of a turn that begins; not waited for, it may be lost with the process."""
-        self._database.write(self._upsert, _row(record))
+    def open(self, record: Record, *beside: Part) -> asyncio.Future[None]:
+        """Queues the row of a turn that begins; not waited for, it may be lost with the process.
 
-    def settle(self, record: Record) -> asyncio.Future[None]:
+        What stands `beside` it is written in the same transaction, or not at all.
+        """
+        return self._database.write_together((self._upsert, _row(record)), *beside)
+
+    def settle(self, record: Record, *beside: Part) -> asyncio.Future[None]:
         """Queues the row of a turn that has ended; done when it is durable. Shield it from a deadline.
 
         The row is whole: it needs no opening before it, and of several settlements the first one stays.
         """
         if record.ending is None:
             raise ValueError(f"record {record.id} has no ending")
-        return self._database.write(self._upsert, _row(record))
+        return self._database.write_together((self._upsert, _row(record)), *beside)
 
     def refuse(self, record: Record) -> None:
         """Queues a refusal; the same row again says how often there was another."""

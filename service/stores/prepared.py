@@ -9,6 +9,9 @@ from typing import Any, TypeAlias
 from sqlalchemy import Dialect
 from sqlalchemy.sql.dml import Insert, UpdateBase
 
+ORDER = "order"
+"""The execution option that says when a statement has its turn in a commit: 0 where it does not matter."""
+
 
 class Prepared:
     """`names` are those of the rows, which all have the same."""
@@ -17,6 +20,7 @@ class Prepared:
         columns = names if isinstance(statement, Insert) else None
         compiled = statement.compile(dialect=dialect, column_keys=columns)
         self.text = str(compiled)
+        self.order: int = statement.get_execution_options().get(ORDER, 0)
         binds = [(name, compiled.binds[name]) for name in getattr(compiled, "positiontup", None) or ()]
         self._binds = [
             (name, bind.value, bind.type.dialect_impl(dialect).bind_processor(dialect))

@@ -1,20 +1,23 @@
-"""How long records are kept: old ones are removed a page at a time, and stay in the sums."""
+"""How long records and chats are kept: old ones are removed a page at a time; records stay in the sums."""
 
 import asyncio
 import logging
+import time
 from contextlib import suppress
 from datetime import date, timedelta
 
 from sqlalchemy import bindparam, delete, select
 
-from service.errors import Unavailable
+from service.errors import NotFound, Unavailable
+from service.settings import DAY
+from service.stores.chats import Chats
 from service.stores.database import PAGE, Database
 from service.stores.schema import records
 
 log = logging.getLogger(__name__)
 
 SHORTEST = 32
-"""Days; the budgets of a month are counted from their records."""
+"""Days, so that the bill of a month can be held against its records."""
 PAUSE_SECONDS = 0.05
 ROUND_SECONDS = 3_600.0
 
@@ -36,4 +39,22 @@ async def retain(database: Database, keep: int) -> None:
     while keep:
         with suppress(Unavailable):  # while nothing can be written, nothing is removed
             await remove_old(database, keep)
+        await asyncio.sleep(ROUND_SECONDS)
+
+
+async def remove_old_chats(chats: Chats, keep: int) -> None:
+    """Removes chats that nobody has used for `keep` days, unless they are starred. Raises `Unavailable`."""
+    before = time.time() - keep * DAY
+    while old := await chats.old(before):
+        for user, id in old:
+            with suppress(NotFound):  # its owner has removed it, or used it again
+                await chats.remove(user, id, before)
+            await asyncio.sleep(PAUSE_SECONDS)
+
+
+async def retain_chats(chats: Chats, keep: int) -> None:
+    """Removes old chats every hour from now on; with 0 none is ever old."""
+    while keep:
+        with suppress(Unavailable):
+            await remove_old_chats(chats, keep)
         await asyncio.sleep(ROUND_SECONDS)

@@ -19,7 +19,7 @@ from sqlalchemy import (
     Text,
 )
 
-REVISION = "0010"
+REVISION = "0015"
 
 metadata = MetaData(naming_convention={"pk": "pk_%(table_name)s"})
 

@@ -4,7 +4,7 @@ Each system has its own index of words: a virtual table of FTS5, or a column of 
 have the same two columns, so that one statement fills either.
 """
 
-from sqlalchemy import DDL, BigInteger, Column, Index, Integer, MetaData, Table, Text, event
+from sqlalchemy import DDL, BigInteger, Column, Index, Integer, LargeBinary, MetaData, Table, Text, event
 
 from service.stores.schema import metadata
 
@@ -24,6 +24,17 @@ Index("ix_passages_file", passages.c.file, passages.c.position, unique=True)
 
 passage_words = Table(  # by the id of the passage; not in the metadata, for SQLAlchemy cannot make it
     "passage_words", MetaData(), Column("rowid", BigInteger, primary_key=True), Column("words", Text)
+)
+
+passage_vectors = (
+    Table(  # by the id of the passage: what it means to a model, as service.stores.vectors packs it
+        "passage_vectors",
+        metadata,
+        Column("passage", BigInteger, primary_key=True, autoincrement=False),
+        Column("model", Text, nullable=False),
+        Column("signs", LargeBinary, nullable=False),
+        Column("vector", LargeBinary, nullable=False),
+    )
 )
 
 CREATE = {

@@ -165,7 +165,7 @@ class Writer:
         for write in batch:
             for statement, row in write.parts:
                 by_statement.setdefault(statement, []).append(row)
-        await self._system.transact(
-            [(self._prepared(statement, rows[0]), rows) for statement, rows in by_statement.items()]
-        )
+        statements = [(self._prepared(statement, rows[0]), rows) for statement, rows in by_statement.items()]
+        statements.sort(key=lambda each: each[0].order)
+        await self._system.transact(statements)
         self.commits += 1

@@ -21,6 +21,7 @@ from service.tasks import Tasks
 from service.telemetry import Metrics, turn_id
 from service.turns.attachments import Attachments
 from service.turns.books import Books
+from service.turns.chats import Scribe
 from service.turns.copies import Copier
 from service.turns.costs import price
 from service.turns.limits import Limiter, Question
@@ -54,6 +55,7 @@ class Turns:
         limiter: Limiter,
         copier: Copier,
         attachments: Attachments,
+        scribe: Scribe,
         tasks: Tasks,
         metrics: Metrics,
         keep: float,
@@ -61,7 +63,7 @@ class Turns:
     ) -> None:
         self._registry, self._auto = registry, auto
         self._keys, self._ledger, self._books, self._limiter = keys, ledger, books, limiter
-        self._attachments = attachments
+        self._attachments, self._scribe = attachments, scribe
         self._copier, self._tasks, self._metrics, self._keep = copier, tasks, metrics, keep
         self._running: dict[Turn, asyncio.Task[None]] = {}
         self._present: dict[str, Turn] = {}
@@ -77,7 +79,8 @@ class Turns:
 
     async def open(self) -> None:
         """Ends what a dead process left, and begins to keep the journal."""
-        await end_unfinished(self._books.journal, self._ledger, self._books.prices)
+        places = await self._scribe.left()
+        await end_unfinished(self._books.journal, self._ledger, self._books.prices, places)
         self._tasks.start(self._keep_journal(), "journal")
         self._tasks.start(self._expire(), "expiry of turns")
         self._tasks.start(self._refusals.keep(), "refusals")
@@ -183,7 +186,10 @@ class Turns:
             informed = attached.answered_by(route, route.choices[0], record) if attached else route
             answering = voiced(self._copier.copied(informed, ask, record.user), ask, record.id)
             answering = self._titles.after(answering, ask, record)
-            return self._opened(Turn(ask, answering, record, self._books, self._limiter, terms))
+            if terms.conversation is None:
+                return self._opened(Turn(ask, answering, record, self._books, self._limiter, terms))
+            async with self._scribe.placed(ask, provider_name, record, terms.conversation) as place:
+                return self._opened(Turn(ask, answering, record, self._books, self._limiter, terms, place))
         except BaseException:
             self._limiter.give_back(record)
             raise

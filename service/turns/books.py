@@ -8,6 +8,7 @@ from service.stores.database import Database
 from service.stores.journal import Entry, Journal
 from service.stores.ledger import Ledger, Record
 from service.stores.prices import Prices
+from service.turns.chats import Place
 
 
 class Books:
@@ -24,13 +25,16 @@ class Books:
         """Why nothing can be written now, or None."""
         return self._database.failing
 
-    def open(self, record: Record, entry: Entry) -> None:
+    def open(self, record: Record, entry: Entry, place: Place | None = None) -> None:
         """Queues the record of a turn that begins, and what its journal begins with, where that is needed.
 
-        A record without a journal is a turn that has said nothing yet; only what the client may ask for
-        by other means than its id has to be there from the beginning.
+        What stands in a chat is written with the record, here as at the end. A record without a journal is a
+        turn that has said nothing yet; only what the client may ask for by other means than its id has to be
+        there from the beginning.
         """
-        self._ledger.open(record)
+        opened = self._ledger.open(record, *(place.opening if place else ()))
+        if place:
+            place.note(opened)
         if entry.idempotency_key is not None or entry.request is not None:
             self.journal.open(entry)
 
@@ -49,13 +53,22 @@ class Books:
         return self.journal.append(entry.id, first, events)
 
     def close(
-        self, record: Record, entry: Entry, events: Sequence[Event], *, pieces: bool
+        self,
+        record: Record,
+        entry: Entry,
+        events: Sequence[Event],
+        *,
+        pieces: bool,
+        place: Place | None = None,
     ) -> asyncio.Future[bool]:
         """Settles the record and keeps the log, of which `pieces` may have been written.
 
         Done when both are durable, False if one never will be.
         """
-        rows = (self._ledger.settle(record), self.journal.close(entry, events, pieces=pieces))
+        settled = self._ledger.settle(record, *(place.closing(record, events) if place else ()))
+        if place:
+            place.note(settled)
+        rows = (settled, self.journal.close(entry, events, pieces=pieces))
         closed: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
 
         def written(_: object) -> None:

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import msgspec
@@ -13,12 +13,14 @@ from service.events import Begun, Event, Finish, Finished
 from service.stores.journal import Entry, Journal, Kept
 from service.stores.ledger import Ledger, Record
 from service.stores.prices import Prices
+from service.turns.chats import Place
 from service.turns.costs import price
 from service.turns.log import Log
 from service.turns.settlement import settle
 
 log = logging.getLogger(__name__)
 
+NOWHERE: Mapping[str, Place] = {}
 AT_ONCE = 1_000
 """Rows that are written together; so many turns may have been left that the start must not wait for each."""
 
@@ -40,10 +42,13 @@ class Past:
         yield self.log
 
 
-async def end_unfinished(journal: Journal, ledger: Ledger, prices: Prices) -> None:
+async def end_unfinished(
+    journal: Journal, ledger: Ledger, prices: Prices, places: Mapping[str, Place] = NOWHERE
+) -> None:
     """Ends what a dead process left, as interrupted, with what it had written of it.
 
-    It may have said more than it wrote: so the epoch changes, and ids of the old one are not trusted.
+    `places` are those of the turns in chats. Each may have said more than it wrote: so the epoch changes, and
+    ids of the old one are not trusted.
     """
     left = {kept.entry.id: kept for kept in await journal.unfinished()}
     rows: list[asyncio.Future[None]] = []
@@ -51,7 +56,8 @@ async def end_unfinished(journal: Journal, ledger: Ledger, prices: Prices) -> No
         kept = left.pop(record.id, None) or Kept(_silent(record), [])
         used = settle(record, kept.events, [], "interrupted", None)
         await price(record, prices)
-        rows.append(ledger.settle(record))
+        place = places.get(record.id)
+        rows.append(ledger.settle(record, *(place.closing(record, _told(kept)) if place else ())))
         if record.kind == "turn":
             rows.append(journal.close(_ended(kept.entry), [*_told(kept), used]))
         if len(rows) > AT_ONCE:

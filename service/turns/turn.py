@@ -28,6 +28,7 @@ from service.providers.provider import Provider
 from service.stores.journal import Entry
 from service.stores.ledger import Ending, Record
 from service.turns.books import Books
+from service.turns.chats import Place
 from service.turns.costs import price
 from service.turns.limits import Limiter
 from service.turns.log import Log
@@ -56,13 +57,22 @@ class Terms(Struct, frozen=True):
     """Kept with the turn: what was asked, as the wire's handler wants it back."""
     chat: str | None = None
     """The client's name for the conversation, by which its running turn is found."""
+    conversation: str | None = None
+    """The chat in which the turn is kept; None is nowhere."""
 
 
 class Turn:
     """Runs once, in a task of its own that nothing but the turn cancels."""
 
     def __init__(
-        self, ask: Ask, provider: Provider, record: Record, books: Books, limiter: Limiter, terms: Terms
+        self,
+        ask: Ask,
+        provider: Provider,
+        record: Record,
+        books: Books,
+        limiter: Limiter,
+        terms: Terms,
+        place: Place | None = None,
     ) -> None:
         self.id, self.owner, self.digest = record.id, record.user, terms.digest
         self.request, self.opened_at = terms.request, record.opened_at
@@ -73,6 +83,7 @@ class Turn:
         self.closed: asyncio.Future[bool] | None = None
         """Its records are durable, or never will be; None until it ends."""
         self._ask, self._provider, self._books, self._limiter = ask, provider, books, limiter
+        self._place = place
         self._chosen: Chosen | None = None
         self._counted: list[Used | None] = [None]
         """What was used according to the providers, of each leg."""
@@ -85,7 +96,7 @@ class Turn:
         """Opens its records, and says its first word."""
         self.record.prompt_tokens = estimated_tokens(self._ask.messages)
         self.record.usage_source = "estimate"
-        self._books.open(self.record, self.entry())
+        self._books.open(self.record, self.entry(), self._place)
         self.log.append([Begun(self.id)])
 
     async def run(self) -> None:
@@ -215,7 +226,9 @@ class Turn:
             words = [] if _has_finished(self.log.events, error) else [_last_words(ending, error)]
             count = [used] if error is None else []
             whole = [*self.log.events, *words, *count]
-            self.closed = self._books.close(self.record, self.entry(), whole, pieces=self._journalled > 0)
+            self.closed = self._books.close(
+                self.record, self.entry(), whole, pieces=self._journalled > 0, place=self._place
+            )
             self.log.append(words)
             recorded = await self._books.in_time(self.closed)
             last: list[Event] = [Used(used.usage, used.model, used.provider, recorded) for used in count]

@@ -120,12 +120,13 @@ def emptied(connection: Connection) -> None:
     metadata.drop_all(connection)
     connection.execute(text("DROP TABLE alembic_version"))
     if connection.dialect.name == "postgresql":
-        connection.execute(text("DROP FUNCTION add_record"))
+        connection.execute(text("DROP FUNCTION add_record, add_cost"))
 
 
 def differences(connection: Connection) -> list[Any]:
-    """But for the index of words, which each system makes in its own way."""
-    options = {"include_name": lambda name, kind, _: kind != "table" or not name.startswith("passage_words")}
+    """But for the indexes of words, which each system makes in its own way."""
+    words = ("passage_words", "chat_words")
+    options = {"include_name": lambda name, kind, _: kind != "table" or not name.startswith(words)}
     return list(compare_metadata(MigrationContext.configure(connection, opts=options), metadata))
 
 

@@ -50,10 +50,10 @@ def small_files() -> Iterator[None]:
 
 
 @contextmanager
-def small_disk(folder: Path) -> Iterator[None]:
-    """A disk of one megabyte on `folder`."""
+def small_disk(folder: Path, size: str = "1m") -> Iterator[None]:
+    """A disk of one megabyte, or of another size, on `folder`."""
     folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)]
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
     if subprocess.run(mount, capture_output=True, check=False).returncode:
         pytest.skip("only root can mount a small disk")
     try:
