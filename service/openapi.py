@@ -10,7 +10,7 @@ import msgspec
 
 from service.context import VERSION
 from service.downloads import Download
-from service.routes import File, Handler, Html, Lines, Pieces, Route, Signature, Text
+from service.routes import Events, File, Handler, Html, Lines, Pieces, Route, Signature, Text
 from service.streaming import Stream, Whole
 
 MEDIA = {
@@ -19,6 +19,7 @@ MEDIA = {
     Text: "text/plain",
     Lines: "text/plain",
     Html: "text/html",
+    Events: "text/event-stream",
     File: "*/*",
     Download: "*/*",
     Pieces: "*/*",
@@ -110,6 +111,8 @@ def _taken(signature: Signature, by_kind: Mapping[str, Any]) -> dict[str, Any]:
     taken: dict[str, Any] = {}
     if signature.body:
         taken["application/json"] = {"schema": by_kind[repr(signature.body)]}
+    if "content" in signature.injected:
+        taken["application/json"] = {"schema": {"type": "object", "properties": {}}}
     if signature.form:
         taken["multipart/form-data"] = {"schema": {"type": "object", "properties": signature.form}}
     return taken

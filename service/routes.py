@@ -1,12 +1,14 @@
 """The route table: each handler class declares `{path: {function, methods}}`; here it is read and mounted.
 
 A handler's signature is read once: a name in the path, `body` and `query` by their types, `headers`,
-`caller`, `record`, `method`, `cookie` and the `parts` of a form, which a `body` may be as well (`T | Parts`);
-what it returns is encoded. So handlers can be called without HTTP.
+`caller`, `record`, `method`, `cookie` and the `parts` of a form, which a `body` may be as well (`T | Parts`),
+or the `content` of a body that is not read yet; what it returns is encoded. So handlers can be called without
+HTTP.
 """
 
 import asyncio
 import inspect
+import re
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
@@ -16,16 +18,10 @@ from typing import Any, TypedDict, TypeVar, get_args, get_type_hints
 import msgspec
 from aiohttp import web
 
+from service.bodies import Content
 from service.context import CALLER, CONTEXT, RECORD, SESSION, STARTED, Caller
 from service.downloads import PERSONAL, Download, downloaded
-from service.errors import (
-    BadRequest,
-    Forbidden,
-    RequestTimeout,
-    TooLarge,
-    Unauthenticated,
-    UnsupportedMedia,
-)
+from service.errors import BadRequest, Forbidden, Unauthenticated
 from service.multipart import Limits, Parts
 from service.settings import Settings
 from service.streaming import Stream, Whole, folded, streamed
@@ -34,7 +30,7 @@ Handler = Callable[..., Awaitable[Any]]
 Function = Callable[[web.Request], Awaitable[web.StreamResponse]]
 H = TypeVar("H", bound=Handler)
 
-INJECTED = frozenset({"headers", "caller", "record", "method", "cookie", "parts"})
+INJECTED = frozenset({"headers", "caller", "record", "method", "cookie", "parts", "content"})
 OTHER_FIELDS = 16
 """Parts of a form beside its files."""
 OVERHEAD = 2**20
@@ -57,6 +53,12 @@ class Text(str):
 
 class Html(Text):
     content_type = "text/html"
+
+
+class Events(Text):
+    """A stream that is known to its end."""
+
+    content_type = "text/event-stream"
 
 
 def json_lines(rows: Sequence[Any]) -> bytes:
@@ -185,7 +187,8 @@ def route(**handlers: Handler) -> Route:
 def mount(app: web.Application, table: Mapping[str, Route]) -> None:
     """Adds the routes to the application; what answers GET answers HEAD."""
     for path, entry in table.items():
-        resource = app.router.add_resource(path)
+        # By itself aiohttp takes no braces in a name, and clients choose ids and names of files.
+        resource = app.router.add_resource(re.sub(r"{(\w+)}", r"{\1:[^/]+}", path))
         for method in [*entry["methods"], *(["HEAD"] if "GET" in entry["methods"] else [])]:
             resource.add_route(method, entry["function"])
 
@@ -265,32 +268,8 @@ def _query(query: Mapping[str, str], kind: Any) -> Any:
 
 async def _read(request: web.Request, settings: Settings) -> bytearray:
     """The body, within the limits on its size and on the time it may take."""
-    limit = settings.server.body_limit
-    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
-        raise UnsupportedMedia("Compressed bodies are not accepted. Send it without Content-Encoding.")
-    if request.content_type.startswith("multipart/"):
-        raise UnsupportedMedia("Multipart bodies are not accepted here. Send JSON.")
-    if (request.content_length or 0) > limit:
-        raise _too_large(limit)
-    try:
-        async with asyncio.timeout(settings.server.body_timeout):
-            return await _received(request, limit)
-    except TimeoutError as error:
-        raise RequestTimeout("The body did not arrive in time. Send it again.") from error
-
-
-async def _received(request: web.Request, limit: int) -> bytearray:
-    """Not `request.read()`: what that returns is kept until the request is answered."""
-    body = bytearray()
-    async for data in request.content.iter_any():
-        body += data
-        if len(body) > limit:
-            raise _too_large(limit)
-    return body
-
-
-def _too_large(limit: int) -> TooLarge:
-    return TooLarge(f"The body is larger than the limit of {limit} bytes. Send less.")
+    server = settings.server
+    return await Content(request, server.body_timeout).whole(server.body_limit, "server.body_limit")
 
 
 def _injected(request: web.Request, name: str) -> Mapping[str, str] | Caller | str | object:
@@ -305,6 +284,8 @@ def _injected(request: web.Request, name: str) -> Mapping[str, str] | Caller | s
             return Cookie()
         case "parts":
             return _parts(request)
+        case "content":
+            return Content(request, request.app[CONTEXT].settings.server.body_timeout)
         case _:
             return request[RECORD]
 

@@ -49,7 +49,7 @@ async def forgotten(directory: Path) -> None:
     status, output, errors = await said(directory, "export", "ann")
     assert (status, errors) == (0, "")
     assert [json.loads(line)["type"] for line in output.splitlines()] == ["turn", "turn", "record", "record"]
-    told = "ann is forgotten: 2 turns and 0 files are gone, 2 records have no name.\n"
+    told = "ann is forgotten: 2 turns, 0 chats and 0 files are gone, 2 records have no name.\n"
     assert await said(directory, "forget", "ann") == (0, told, "")
     assert await said(directory, "export", "ann") == (0, "", "")
 

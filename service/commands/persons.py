@@ -78,6 +78,6 @@ async def _forget(settings: Settings, people: "People", name: str) -> None:
     gone = await people.forget(name)
     remove(settings.state / "voices", Secret(settings.state, settings.secrets.get(SECRET)), name)
     sys.stdout.write(
-        f"{name} is forgotten: {gone.turns} turns and {gone.files} files are gone,"
+        f"{name} is forgotten: {gone.turns} turns, {gone.chats} chats and {gone.files} files are gone,"
         f" {gone.records} records have no name.\n"
     )

@@ -1,7 +1,7 @@
 """What is kept of one person: all of it can be handed out, and all of it forgotten."""
 
 import base64
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing, suppress
 from typing import Any
 
@@ -11,10 +11,15 @@ from sqlalchemy import ColumnElement, RowMapping, Table, bindparam, delete, func
 from service.errors import NotFound
 from service.stores.blobs import Blobs
 from service.stores.buckets import Buckets
+from service.stores.chats import Chat, Chats
 from service.stores.database import Database
+from service.stores.key_costs import key_costs
+from service.stores.ledger import storable
 from service.stores.packing import unpacked
 from service.stores.passages import Passages
 from service.stores.schema import journal, keys, records, still_open, turns
+from service.stores.schema_complaints import complaints
+from service.stores.shares import Shares
 from service.stores.totals import KEY, LONGEST_USER, SUMS, totals
 
 Row = dict[str, Any]
@@ -23,11 +28,12 @@ KEY_COLUMNS = [column for column in keys.columns if column.name not in {"hash", 
 
 
 class Forgotten(msgspec.Struct):
-    """How many turns and files are gone, and how many records have no name any more."""
+    """How many turns, files and chats are gone, and how many records have no name any more."""
 
     turns: int = 0
     records: int = 0
     files: int = 0
+    chats: int = 0
 
 
 class People:
@@ -35,24 +41,40 @@ class People:
 
     def __init__(self, database: Database, blobs: Blobs) -> None:
         self._database, self._blobs, self._buckets = database, blobs, Buckets(database)
-        self._passages = Passages(database)
+        self._passages, self._chats = Passages(database), Chats(database)
+        self._shares = Shares(database, quota=0)
         self._drop_pieces = delete(journal).where(journal.c.turn == bindparam("gone"))
         self._drop_turn = delete(turns).where(turns.c.id == bindparam("gone"))
         self._anonymize = update(records).where(records.c.id == bindparam("gone")).values(FORGOTTEN)
         self._forget_sums = delete(totals).where(totals.c.user == bindparam("gone"))
+        own_keys = select(keys.c.id).where(keys.c.user == bindparam("gone"))
+        self._forget_complaints = delete(complaints).where(complaints.c.user == bindparam("gone"))
+        self._forget_costs = delete(key_costs).where(key_costs.c.key.in_(own_keys))
         self._move_sums = self._nobodys_sums()
 
     async def export(self, user: str) -> AsyncGenerator[Row, None]:
         """Rows to be written as JSON, in flat memory: a `type`, and what is kept under the columns' names.
 
-        First the turns, with what was asked and every event, then the files, each followed by its bytes in
-        pieces, then the records, and the keys without their secrets. Raises `Unavailable`.
+        First the turns, with what was asked and every event, then the chats, each followed by its messages,
+        what of them is shared, and the files, each followed by its bytes in pieces, then the records, and the
+        keys without their secrets. Raises `Unavailable`.
         """
         async with aclosing(self._ids(turns, turns.c.owner == user)) as pages:
             async for page in pages:
                 for id in page:
                     for row in await self._database.read(select(turns).where(turns.c.id == id)):
                         yield await self._turn(row)
+        async with aclosing(self._chats.all(user)) as chats:
+            async for chat in chats:
+                for told in _told(chat):
+                    yield told
+        async with aclosing(self._shares.all(user)) as shares:
+            async for share, posted in shares:
+                yield {
+                    "type": "share",
+                    **msgspec.structs.asdict(share),
+                    "object": posted and msgspec.Raw(posted),
+                }
         async with aclosing(self._files(user)) as files:
             async for piece in files:
                 yield piece
@@ -64,6 +86,8 @@ class People:
                     yield {"type": "record", **row}
         for row in await self._database.read(select(*KEY_COLUMNS).where(keys.c.user == user)):
             yield {"type": "key", **row}
+        for row in await self._database.read(select(complaints).where(complaints.c.user == storable(user))):
+            yield {**row, "type": "complaint", "kind": row["type"]}
 
     async def running(self, user: str) -> int:
         """How many answers of a user have not ended, or were left by a process that died."""
@@ -77,7 +101,8 @@ class People:
         What he does meanwhile, and answers that still run, stay: revoke his keys first. It can be repeated.
         Raises `Unavailable`.
         """
-        forgotten = Forgotten(files=await self._forget_files(user))
+        forgotten = Forgotten(files=await self._forget_files(user), chats=await self._chats.remove_all(user))
+        await self._shares.forget(user)
         async with aclosing(self._ids(turns, turns.c.owner == user)) as pages:
             async for page in pages:
                 forgotten.turns += len(page)
@@ -92,6 +117,8 @@ class People:
                     gone = self._database.write(self._anonymize, {"gone": id})
                 await gone
         name = {"gone": user[:LONGEST_USER]}
+        self._database.write(self._forget_costs, {"gone": user})
+        self._database.write(self._forget_complaints, {"gone": storable(user)})
         await self._database.write_together((self._move_sums, name), (self._forget_sums, name))
         return forgotten
 
@@ -150,3 +177,12 @@ class People:
         request = None if row["request"] is None else msgspec.Raw(row["request"])
         shown = {name: row[name] for name in ("id", "opened_at", "ended_at", "ending")}
         return {"type": "turn", **shown, "request": request, "events": told}
+
+
+def _told(chat: Chat) -> Iterator[Row]:
+    """A chat, and then its messages."""
+    about = msgspec.structs.asdict(chat)
+    del about["messages"]
+    yield {"type": "chat", **about}
+    for message in chat.messages:
+        yield {"type": "message", "chat": chat.id, **msgspec.structs.asdict(message)}

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
 
 from service.errors import NotFound, Unavailable
@@ -35,14 +35,16 @@ class Filing:
     def __init__(self, buckets: Buckets, blobs: Blobs, reader: Reader, limits: Files, tasks: Tasks) -> None:
         self.buckets, self.blobs, self.limits = buckets, blobs, limits
         self.space = Space(limits.user_quota, limits.total_quota)
-        self.reading = Reading(buckets, blobs, reader)
+        self.reading = Reading(buckets, blobs, reader, self.space)
         self.texts = Texts(blobs)
         self.deleted: list[Deleted] = []
         self.released: list[Released] = []
         self.sweeps: list[Callable[[], Awaitable[None]]] = []
         """What else a crash may have left, and who removes it."""
+        self.workers: list[Callable[[], Coroutine[None, None, None]]] = []
+        """What else is done with texts in the background, for as long as files are taken."""
         self._arriving: set[str] = set()
-        self._shelf = Shelf(blobs, reader, self.space, limits, self._arriving)
+        self._shelf = Shelf(blobs, reader, self.space, limits, self._arriving, set())
         self._reader, self._tasks = reader, tasks
         self._running: list[asyncio.Task[None]] = []
 
@@ -53,6 +55,7 @@ class Filing:
         await self.reading.resume()
         for number in range(readers):
             self._running.append(self._tasks.start(self.reading.run(), f"reader {number} of documents"))
+        self._running += [self._tasks.start(work(), "work on texts") for work in self.workers]
         self._running.append(self._tasks.start(self._tidy_up(), "tidying up of files"))
 
     async def close(self) -> None:
@@ -172,8 +175,8 @@ class Filing:
                 file.state, file.reason = "waiting", None
                 await self.buckets.settle(file)
                 new.add(file.id)
-        for file in placed:
-            if file.id in new and file.state == "waiting":
+        for file in {file.id: file for file in placed if file.id in new}.values():
+            if file.state == "waiting":
                 self.reading.add(file)
         if placed:
             self.reading.tell(upload.user, placed[0].bucket)
@@ -193,7 +196,7 @@ class Filing:
             await self._removed(file.user, file.bucket, [file])
 
     async def _removed(self, user: str, bucket: str, files: Sequence[File]) -> None:
-        self.space.give_back(user, sum(file.bytes for file in files))
+        self.space.give_back(user, sum(file.room for file in files))
         self.reading.tell(user, bucket)
         for act in self.deleted:
             await act(files)

@@ -17,6 +17,7 @@ from service.stores.journal import Entry, Journal
 from service.stores.ledger import Ledger, Record
 from service.stores.people import People
 from service.stores.schema import journal, records, turns
+from service.stores.shares import Shares
 from service.stores.sums import Stats
 from tests.upstream import until
 
@@ -44,6 +45,17 @@ async def lived(database: Database) -> None:
                 await ledger.settle(record)
                 await log.close(entry, ENDED)
     await until(lambda: not database.waiting)
+
+
+async def test_what_a_person_shares_is_handed_out_and_forgotten(database: Database) -> None:
+    shares = Shares(database, quota=100)
+    for user in ("ann", "bob"):
+        await shares.post(user, f"{user}s", 5, b'{"title":"Sea"}', None)
+    (share,) = await exported(database, "ann")
+    assert (share["type"], share["id"], share["object"]) == ("share", "anns", {"title": "Sea"})
+    await people(database).forget("ann")
+    assert await exported(database, "ann") == []
+    assert (await shares.find("bobs")).user == "bob"
 
 
 async def exported(database: Database, user: str) -> list[dict[str, object]]:
