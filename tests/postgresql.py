@@ -54,11 +54,28 @@ class Server:
     def url(self, database: str = "postgres") -> str:
         return f"postgresql://causerie@/{database}?host={self._folder}"
 
+    @property
+    def place(self) -> Path:
+        """A folder that is not there yet, for a disk that the server's user can reach."""
+        return self._folder / f"disk{next(self._numbers)}"
+
     @asynccontextmanager
-    async def database(self) -> AsyncGenerator[str, None]:
+    async def tablespace(self, folder: Path) -> AsyncGenerator[str, None]:
+        """The name of one whose files are in `folder`. Source: PostgreSQL's manual, 23.6."""
+        name = f"space{next(self._numbers)}"
+        if os.geteuid() == 0:
+            shutil.chown(folder, "postgres", "postgres")
+        await rows_of(self.url(), f"CREATE TABLESPACE {name} LOCATION '{folder}'")
+        try:
+            yield name
+        finally:
+            await rows_of(self.url(), f"DROP TABLESPACE {name}")
+
+    @asynccontextmanager
+    async def database(self, tablespace: str = "pg_default") -> AsyncGenerator[str, None]:
         """The URL of an empty database."""
         name = f"test{next(self._numbers)}"
-        await rows_of(self.url(), f"CREATE DATABASE {name}")
+        await rows_of(self.url(), f"CREATE DATABASE {name} TABLESPACE {tablespace}")
         try:
             yield self.url(name)
         finally:

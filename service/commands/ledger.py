@@ -70,7 +70,7 @@ async def reprice(settings: Settings, since: date, really: bool) -> None:
     lines: dict[tuple[str, str], Line] = {}
     async with beside(settings) as database:
         ledger, prices = Ledger(database), Prices(roster(settings), settings.providers)
-        async with aclosing(changes(ledger, prices, since)) as pages:
+        async with aclosing(changes(ledger, prices, settings.speakers, since)) as pages:
             async for page in pages:
                 if really:
                     await apply(ledger, page)
@@ -91,8 +91,10 @@ def _show(lines: dict[tuple[str, str], Line], really: bool) -> None:
         return
     table.show([COLUMNS, *((*names, *line.cells()) for names, line in sorted(lines.items()))])
     changed = sum(line.records for line in lines.values())
-    told = "were corrected" if really else "would change; --apply corrects them"
-    print(f"{changed} record{'s' if changed > 1 else ''} {told}.")
+    many = changed > 1
+    corrected = "were corrected" if many else "was corrected"
+    told = corrected if really else f"would change; --apply corrects {'them' if many else 'it'}"
+    print(f"{changed} record{'s' if many else ''} {told}.")
 
 
 def _dollars(amount: int) -> str:

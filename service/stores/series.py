@@ -29,31 +29,34 @@ class Piece(Struct):
 
 async def series(database: Database, days: int, by: Dimension, user: str | None) -> list[Piece]:
     """The last `days`, today included, of `user` or of everybody (None); days ascend."""
-    return _folded(await database.read(_sums(days, by, storable(user))))
+    return _pieces(await database.read(_sums(days, by, storable(user))))
 
 
 def _sums(days: int, by: Dimension, user: str | None) -> Select[Any]:
-    name = totals.c[by]
+    """Of the names that are not among the most, which are null, the database tells no more than the sum."""
+    name, which = totals.c[by], since(days, by, user)
+    by_tokens = (func.sum(totals.c.total_tokens).desc(), name)
+    most = select(name.label("name")).where(which).group_by(name).order_by(*by_tokens).limit(MOST).subquery()
     counts = (func.sum(totals.c[what]).label(what) for what in ("requests", "total_tokens", "cost"))
-    which = since(days, by, user)
-    return select(totals.c.day, name.label("name"), *counts).where(which).group_by(totals.c.day, name)
+    named = totals.outerjoin(most, most.c.name == name)
+    columns = select(totals.c.day, most.c.name, *counts).select_from(named)
+    return columns.where(which).group_by(totals.c.day, most.c.name)
 
 
-def _folded(rows: Sequence[RowMapping]) -> list[Piece]:
-    """The largest names by themselves, the others together."""
-    tokens: dict[str, int] = defaultdict(int)
+def _pieces(rows: Sequence[RowMapping]) -> list[Piece]:
+    """Of each day the largest names first, the others last."""
+    tokens: dict[str | None, int] = defaultdict(int)
     for row in rows:
-        tokens[row["name"]] += int(row["total_tokens"])
-    places = {
-        name: place for place, name in enumerate(sorted(tokens, key=lambda name: (-tokens[name], name)))
-    }
-    sums: dict[tuple[str, int], list[int]] = defaultdict(lambda: [0, 0, 0])
-    for row in rows:
-        piece = sums[row["day"].isoformat(), min(places[row["name"]], MOST)]
-        for index, what in enumerate(("requests", "total_tokens", "cost")):
-            piece[index] += int(row[what])
-    names = [*(name or "unknown" for name in list(places)[:MOST]), None]
+        tokens[row["name"]] += int(row["total_tokens"])  # PostgreSQL adds integers up to decimals
+    ranked = sorted(tokens, key=lambda name: (name is None, -tokens[name], name or ""))
+    places = {name: place for place, name in enumerate(ranked)}
     return [
-        Piece(day, None if place == MOST else names[place], requests, total, cost / NANO)
-        for (day, place), (requests, total, cost) in sorted(sums.items())
+        Piece(
+            row["day"].isoformat(),
+            row["name"] if row["name"] is None else row["name"] or "unknown",
+            int(row["requests"]),
+            int(row["total_tokens"]),
+            int(row["cost"]) / NANO,
+        )
+        for row in sorted(rows, key=lambda row: (row["day"], places[row["name"]]))
     ]

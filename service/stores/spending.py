@@ -7,7 +7,7 @@ from msgspec import Struct
 from sqlalchemy import Select, Table, case, func, select
 
 from service.stores.database import Database
-from service.stores.schema import records
+from service.stores.key_costs import key_costs
 from service.stores.totals import LONGEST_USER, totals
 
 Whose = Literal["key", "user", "service"]
@@ -27,9 +27,9 @@ async def spent(database: Database, whose: Whose, id: str | None, today: date) -
 
 
 def _sums(whose: Whose, id: str | None, today: date) -> Select[Any]:
-    """A correction counts on its own day. Keys have no totals: their records are added up."""
+    """A correction counts on the day of what it corrects."""
     if whose == "key":
-        return _since(records, today).where(records.c.key == id, records.c.kind != "report")
+        return _since(key_costs, today).where(key_costs.c.key == id)
     if whose == "user":
         return _since(totals, today).where(
             totals.c.scope == "users", totals.c.user == (id or "")[:LONGEST_USER]

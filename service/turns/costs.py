@@ -1,12 +1,14 @@
 """What a settled record costs: the sum of its legs, each by the prices of its provider."""
 
 from collections.abc import Container, Sequence
+from decimal import ROUND_HALF_UP, Decimal
 
 import msgspec
 from msgspec.structs import replace
 
+from service.settings import SpeakerRow
 from service.stores.ledger import Record
-from service.stores.prices import NO_PRICE, Cost, Prices, Tokens
+from service.stores.prices import FREE, NANO, NO_PRICE, PER_MILLION, Cost, Prices, Tokens
 from service.turns.settlement import Leg, parts
 
 NOTHING = Cost(0, None)
@@ -33,6 +35,19 @@ async def price(record: Record, prices: Prices, keys: Container[str] = ()) -> No
             record.legs = msgspec.json.encode(legs).decode()
         cost = total(legs)
     record.cost, record.price = cost.amount, cost.price
+
+
+def spoken(characters: int, row: SpeakerRow | None) -> Cost:
+    """Of a whole text: an upstream counts what it was sent, whoever listens to the end.
+
+    Who has no row in the settings takes nothing.
+    """
+    if row is None or row.local:
+        return FREE
+    if row.price is None:
+        return NO_PRICE
+    dollars = Decimal(str(row.price)) * characters / PER_MILLION
+    return Cost(int((dollars * NANO).to_integral_value(ROUND_HALF_UP)), "settings")
 
 
 def total(legs: Sequence[Leg]) -> Cost:

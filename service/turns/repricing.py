@@ -3,17 +3,18 @@
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from datetime import date
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from service.settings import SpeakerRow
 from service.stores.corrections import KIND
 from service.stores.ledger import Ledger, Record
 from service.stores.prices import Cost, Prices
-from service.turns.costs import CLIENT, price
+from service.turns.costs import BY_CHARACTERS, CLIENT, price, spoken
 
 
 class Change(Struct, frozen=True):
@@ -24,11 +25,19 @@ class Change(Struct, frozen=True):
     after: Cost
 
 
-async def changes(ledger: Ledger, prices: Prices, since: date) -> AsyncGenerator[list[Change], None]:
+async def changes(
+    ledger: Ledger, prices: Prices, speakers: Sequence[SpeakerRow], since: date
+) -> AsyncGenerator[list[Change], None]:
     """In pages. What has no price today keeps the one that it had."""
+    rows = {row.name: row for row in speakers}
     async with aclosing(ledger.priced(since)) as pages:
         async for page in pages:
-            yield [change for record in page if (change := await _change(record, prices))]
+            costs = [(record, await _cost(record, prices, rows)) for record in page]
+            yield [
+                Change(record, record.cost, cost)
+                for record, cost in costs
+                if cost.amount is not None and cost.amount != record.cost
+            ]
 
 
 async def apply(ledger: Ledger, changes: list[Change]) -> None:
@@ -36,14 +45,23 @@ async def apply(ledger: Ledger, changes: list[Change]) -> None:
     await asyncio.gather(*(ledger.settle(_correction(change)) for change in changes))
 
 
-async def _change(record: Record, prices: Prices) -> Change | None:
+async def _cost(record: Record, prices: Prices, speakers: Mapping[str, SpeakerRow]) -> Cost:
+    """What it costs today; what it has cost where that was no price of ours."""
     if CLIENT.price in (record.price or "").split(" + "):
-        return None
+        return Cost(record.cost, record.price)
+    if record.kind == BY_CHARACTERS:
+        return _spoken(record, speakers)
     anew = replace(record)
     await price(anew, prices)
-    if anew.cost is None or anew.cost == record.cost:
-        return None
-    return Change(record, record.cost, Cost(anew.cost, anew.price))
+    return Cost(anew.cost, anew.price)
+
+
+def _spoken(record: Record, speakers: Mapping[str, SpeakerRow]) -> Cost:
+    """Without a price it was spoken for somebody else, or before."""
+    row = speakers.get(record.provider or "")
+    if row is None or record.price is None:
+        return Cost(record.cost, record.price)
+    return spoken(record.characters or 0, row)
 
 
 def _correction(change: Change) -> Record:

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
-from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
 
 import msgspec
@@ -16,12 +15,11 @@ from service.speakers.encoding import Encoders
 from service.speakers.language import Languages
 from service.speakers.speaker import Speaker
 from service.stores.ledger import Record
-from service.stores.prices import FREE, NANO, NO_PRICE, PER_MILLION, Cost
 from service.stores.recordings import Recordings
 from service.tasks import Tasks
 from service.telemetry import Metrics
 from service.turns.admission import Turns
-from service.turns.costs import BY_CHARACTERS, NOTHING
+from service.turns.costs import BY_CHARACTERS, NOTHING, spoken
 from service.turns.limits import Question
 from service.turns.recital import Notes, Patience, Recital
 from service.turns.voices import Company, Part
@@ -132,7 +130,7 @@ class Speech:
         """What it may come to; what is played again costs nothing."""
         if self._recordings.has(plan.script.file(plan.parts[0])):
             return 0
-        costs = [_cost(part, plan).amount for part in plan.parts]
+        costs = [spoken(plan.characters, part.row).amount for part in plan.parts]
         return None if None in costs else max(cost or 0 for cost in costs)
 
     async def _kept(self, plan: Plan, file: Callable[[Part], str]) -> tuple[Part, Path] | None:
@@ -203,7 +201,7 @@ class Speech:
         speaker = part.speaker
         record.provider, record.label, record.model = speaker.name, speaker.label, part.voice.name
         if source == "made":
-            cost = _cost(part, plan)
+            cost = spoken(plan.characters, part.row)
             record.cost, record.price = cost.amount, cost.price
         self._metrics.spoken.labels(speaker.name, source).inc(plan.characters)
         if first := plan.instead_of(part):
@@ -223,13 +221,3 @@ async def _told(recital: Recital, record: Record) -> AsyncGenerator[bytes, None]
         raise
     finally:
         record.seconds = recital.notes.seconds
-
-
-def _cost(part: Part, plan: Plan) -> Cost:
-    """Of a whole text: an upstream counts what it was sent, whoever listens to the end."""
-    if part.row is None or part.row.local:
-        return FREE
-    if part.row.price is None:
-        return NO_PRICE
-    dollars = Decimal(str(part.row.price)) * plan.characters / PER_MILLION
-    return Cost(int((dollars * NANO).to_integral_value(ROUND_HALF_UP)), "settings")

@@ -8,13 +8,14 @@ from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple, Protocol
 
 import aiohttp
 import pytest
 from sqlalchemy import select
 
 from service.stores.schema import records
-from tests.postgresql import Server
+from tests.postgresql import Server, stopped
 from tests.process import address, started
 from tests.serving import CONVERSATION, Json
 from tests.stores.opened import opened
@@ -41,6 +42,8 @@ PROMPT_WORDS = 150
 CLIENTS = 25
 JOURNALLED = 0.6
 """Seconds after which what was said outlives a kill, and after which refusals are written."""
+AWAY = 1.0
+"""Seconds for which the server of the database is away."""
 CLOSE = 0.1
 """How far an estimate may be from the bill."""
 PRICES = 'prices = { "*" = { prompt = 1, completion = 3 } }\n'
@@ -83,14 +86,24 @@ FATES = {
 }
 
 
+class Client(Protocol):
+    """Does something with the service at this address."""
+
+    async def ask(self, http: aiohttp.ClientSession, url: str) -> None: ...
+
+
 @dataclass
 class Told:
-    """A turn as its client knows it; `word` stands in its prompt and nowhere else."""
+    """A turn as its client knows it; `word` stands in its prompt and nowhere else.
+
+    `sent_away` is how often he was told to come back, as nothing could be written.
+    """
 
     word: str
     fate: Fate
     length: int
     turn: str = ""
+    sent_away: int = 0
 
     def __post_init__(self) -> None:
         self.all_read = asyncio.Event()
@@ -101,22 +114,30 @@ class Told:
             "model": "none" if self.fate.ending == "refused" else "small",
             "provider": self.fate.provider,
         }
-        async with http.post(url + CONVERSATION, json=body) as answer:
-            if self.fate.ending == "refused":
-                assert answer.status == 404
-                return
-            self.turn = answer.headers["X-Turn-Id"]
-            if self.fate.client == "reads":
+        for _ in range(1_000):
+            async with http.post(url + CONVERSATION, json=body) as answer:
+                if answer.status != 507:
+                    return await self._read(answer, http, url)
+                self.sent_away += 1
+            await asyncio.sleep(0.05)
+        raise TimeoutError("Nothing can be written any more.")
+
+    async def _read(self, answer: aiohttp.ClientResponse, http: aiohttp.ClientSession, url: str) -> None:
+        if self.fate.ending == "refused":
+            assert answer.status == 404
+            return
+        self.turn = answer.headers["X-Turn-Id"]
+        if self.fate.client == "reads":
+            await answer.read()
+            return
+        await self._read_words(answer)
+        self.all_read.set()
+        if self.fate.client == "stops":
+            async with http.post(f"{url}/backend-api/v2/turns/{self.turn}/stop") as stopped:
+                assert stopped.status == 200
+        elif self.fate.client == "stays":
+            with suppress(aiohttp.ClientError):
                 await answer.read()
-                return
-            await self._read_words(answer)
-            self.all_read.set()
-            if self.fate.client == "stops":
-                async with http.post(f"{url}/backend-api/v2/turns/{self.turn}/stop") as stopped:
-                    assert stopped.status == 200
-            elif self.fate.client == "stays":
-                with suppress(aiohttp.ClientError):
-                    await answer.read()
 
     def says(self) -> list[Step]:
         """The count comes before the last word: who has read that one knows that it has come."""
@@ -127,6 +148,23 @@ class Told:
         read = b""
         while read.count(b"event: content") < self.length:
             read += await answer.content.readany()
+
+
+@dataclass
+class Restart:
+    """Who takes the database's server away for a moment, as a crash does, while the others ask."""
+
+    server: Server
+
+    async def ask(self, http: aiohttp.ClientSession, url: str) -> None:
+        async with stopped(self.server):
+            await asyncio.sleep(AWAY)
+        for _ in range(1_000):
+            async with http.get(f"{url}/health/ready") as ready:
+                if ready.status == 200:
+                    return
+            await asyncio.sleep(0.02)
+        raise TimeoutError("The service does not recover.")
 
 
 def planned(plans: dict[str, Told]) -> Step:
@@ -148,15 +186,21 @@ def word_of(request: Request) -> str:
     return str(request.body["messages"][-1]["content"]).split()[0]
 
 
+class Place(NamedTuple):
+    """An empty database, and who serves it, where somebody does."""
+
+    url: str
+    server: Server | None = None
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
-async def url(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncGenerator[str, None]:
-    """Of an empty database."""
+async def place(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncGenerator[Place, None]:
     if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path}/state/causerie.db"
+        yield Place(f"sqlite:///{tmp_path}/state/causerie.db")
         return
     server: Server = request.getfixturevalue("postgresql")
     async with server.database() as url:
-        yield url
+        yield Place(url, server)
 
 
 async def text(http: aiohttp.ClientSession, url: str) -> str:
@@ -164,15 +208,22 @@ async def text(http: aiohttp.ClientSession, url: str) -> str:
         return await answer.text()
 
 
-async def ask_all(turns: Iterator[Told], http: aiohttp.ClientSession, url: str) -> None:
-    for told in turns:
-        await told.ask(http, url)
+async def ask_all(clients: Iterator[Client], http: aiohttp.ClientSession, url: str) -> None:
+    for client in clients:
+        await client.ask(http, url)
 
 
-async def live(directory: Path, settings: dict[str, str], turns: Sequence[Told]) -> None:
+def leaving(turns: Sequence[Told], place: Place) -> Iterator[Client]:
+    """Whoever is gone before the service is killed; in their midst the database is."""
+    told: list[Client] = [told for told in turns if told.fate.client != "stays"]
+    middle = len(told) // 2
+    return iter([*told[:middle], *([Restart(place.server)] if place.server else []), *told[middle:]])
+
+
+async def live(directory: Path, settings: dict[str, str], turns: Sequence[Told], place: Place) -> None:
     """A life of the service: it is asked all of them, some at a time, and killed when it can do no more."""
     staying = [told for told in turns if told.fate.client == "stays"]
-    others = iter([told for told in turns if told.fate.client != "stays"])
+    others = leaving(turns, place)
     async with (
         started(directory, **settings) as process,
         aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http,
@@ -199,22 +250,23 @@ async def live(directory: Path, settings: dict[str, str], turns: Sequence[Told])
 
 
 async def test_every_turn_is_in_the_books_once_and_they_add_up(
-    tmp_path: Path, upstream: Upstream, url: str
+    tmp_path: Path, upstream: Upstream, place: Place
 ) -> None:
     chance = random.Random(5)
     fates = [chance.choice(list(FATES.values())) for _ in range(TURNS)]
     plans = {f"turn{n:06}": Told(f"turn{n:06}", fate, chance.randint(1, 30)) for n, fate in enumerate(fates)}
     turns = list(plans.values())
     upstream.script(planned(plans))
-    settings = written(tmp_path, upstream, url)
+    settings = written(tmp_path, upstream, place.url)
     for life in range(KILLS):
-        await live(tmp_path, settings, turns[life::KILLS])
+        await live(tmp_path, settings, turns[life::KILLS], place)
     async with started(tmp_path, **settings) as process:
         await address(process)
         process.terminate()
         await process.wait()
-    async with opened(url) as database:
+    async with opened(place.url) as database:
         rows = [dict(row) for row in await database.read(select(records))]
+    assert any(told.sent_away for told in turns) == bool(place.server), "the restart was felt"
     check_rows(rows, turns)
     check_sums(rows, turns, upstream)
 
@@ -233,9 +285,14 @@ def written(directory: Path, upstream: Upstream, url: str) -> dict[str, str]:
 
 
 def check_rows(rows: list[Json], turns: Sequence[Told]) -> None:
-    """One for each turn, with its ending; those of who was refused are added up."""
-    refused = [row for row in rows if row["ending"] == "refused"]
-    assert sum(row["times"] for row in refused) == sum(told.fate.ending == "refused" for told in turns)
+    """One for each turn, with its ending; those of who was refused are added up, by their reason."""
+    refused: Counter[str] = Counter()
+    for row in rows:
+        if row["ending"] == "refused":
+            refused[row["error"]] += row["times"]
+    sent_away = refused.pop("StorageFull", 0)
+    assert sent_away == sum(told.sent_away for told in turns)
+    assert refused.total() == sum(told.fate.ending == "refused" for told in turns)
     begun = {told.turn: told for told in turns if told.turn}
     settled = [row for row in rows if row["ending"] != "refused"]
     assert Counter(row["id"] for row in settled) == Counter(begun.keys())
