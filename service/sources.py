@@ -65,6 +65,7 @@ def load(environment: Mapping[str, str] = os.environ) -> Settings:
     leaves = {leaf.name: leaf for leaf in _leaves(read(SHIPPED / "default.toml"))} | given
     leaves["state_dir"] = _state_dir(leaves["state_dir"], variables)
     _check_order(leaves["speech.order"], [*SPEAKERS, *(row.value.name for row in speakers.values())])
+    _check_embeddings(leaves["files.embeddings"], names)
     issuer = leaves["keys.jwt_issuer"]
     if issuer.value and not leaves["keys.jwt_audience"].value:
         raise SettingsError(f"{issuer.where}: keys.jwt_issuer needs keys.jwt_audience beside it.")
@@ -176,6 +177,15 @@ def _check_order(order: Leaf, known: list[str]) -> None:
             raise SettingsError(
                 f"{order.where}: speech.order: there is no speaker {name}, but there are {', '.join(known)}."
             )
+
+
+def _check_embeddings(model: Leaf, providers: Set[str]) -> None:
+    provider = model.value.partition("/")[0]
+    if provider and provider not in providers:
+        known = ", ".join(sorted(providers))
+        raise SettingsError(
+            f"{model.where}: files.embeddings: there is no provider {provider}, but there are {known}."
+        )
 
 
 def _aliases(file: File, providers: Set[str]) -> Iterator[Leaf]:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from service.documents.kinds import Kind
-from service.documents.protocol import Finished, Page, Refused, Shown, Task
+from service.documents.kinds import PICTURES, SOUNDS, Kind
+from service.documents.protocol import Finished, Heard, Page, Refused, Shown, Task
 from service.documents.readers import Death, Read, Reader, reader
 from service.errors import DocumentRefused, Unavailable
 from service.settings import Documents
@@ -37,6 +37,10 @@ class Picture(Struct, frozen=True):
     media_type: str
 
 
+PICTURE, SOUND = PICTURES["png"], SOUNDS["wav"]
+"""What they are is seen when they are opened."""
+
+
 class Extractor:
     """Reads files in child processes, which start when they are needed, and end when they no longer are.
 
@@ -59,10 +63,16 @@ class Extractor:
 
     async def picture(self, path: Path, thumbnail: Path, name: str = "") -> Picture:
         """The picture's size; writes a thumbnail (JPEG, at most 400 x 400). Raises `DocumentRefused`."""
-        end = (await self._read(Task(str(path), name or path.name))).end
+        end = (await self._read(Task(str(path), name or path.name, PICTURE))).end
         assert isinstance(end, Shown)
         await asyncio.to_thread(thumbnail.write_bytes, end.thumbnail)
         return Picture(end.width, end.height, end.media_type)
+
+    async def seconds(self, path: Path, name: str) -> float | None:
+        """How long a sound is to be heard; None where that cannot be told. Raises `DocumentRefused`."""
+        end = (await self._read(Task(str(path), name, SOUND))).end
+        assert isinstance(end, Heard)
+        return end.seconds
 
     async def close(self) -> None:
         """Ends all processes; what they were reading fails."""

@@ -6,6 +6,7 @@ from itertools import groupby
 from typing import TypeAlias
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from service.documents.protocol import Page
 
@@ -15,6 +16,7 @@ OVERLAP = 200
 """Characters that two passages may share, so that what belongs together is together in one of them."""
 END = re.compile(r"\n[ \t]*\n\s*|[.!?…]+[\"'»”’)\]]*\s+|[。！？]+[」』）”]*\s*")
 """Of a paragraph, or of a sentence."""
+ENDED = re.compile(r"[.!?…。！？][\"'»”’)\]」』）]*$")
 
 Unit: TypeAlias = tuple[int, str]
 """Where it begins on its page, and a sentence, or as much of it as has room."""
@@ -30,7 +32,31 @@ class Passage(Struct, frozen=True):
 
 
 def passages(pages: Iterable[Page]) -> Iterator[Passage]:
-    """The passages of a document in reading order, made as they are asked for; none is blank."""
+    """The passages of a document in reading order, made as they are asked for; none is blank.
+
+    Each is of one page, but a sentence that the end of a page cuts is whole where it begins.
+    """
+    before: Passage | None = None
+    for passage in _of_pages(pages):
+        if before:
+            yield _completed(before, passage)
+        before = passage
+    if before:
+        yield before
+
+
+def _completed(passage: Passage, after: Passage) -> Passage:
+    """With the rest of its last sentence, if that is on the next page; slides and sheets have titles."""
+    if passage.page is None or (passage.page + 1, None, None) != (after.page, after.title, passage.title):
+        return passage
+    end = END.search(after.text)
+    rest = after.text[: end.end()].rstrip() if end else after.text
+    if ENDED.search(passage.text) or len(rest) > OVERLAP:
+        return passage
+    return replace(passage, text=f"{passage.text}\n{rest}")
+
+
+def _of_pages(pages: Iterable[Page]) -> Iterator[Passage]:
     for (number, title), pieces in groupby(pages, key=lambda page: (page.number, page.title)):
         for units in _windows(_units(page.text for page in pieces)):
             text = "".join(unit for _, unit in units)

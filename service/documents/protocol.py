@@ -31,11 +31,11 @@ class Page(Struct, frozen=True):
 
 
 class Task(Struct, frozen=True):
-    """A file to be read, or without a kind a picture to be made small; `name` is the sender's."""
+    """A document to be read, a picture to be made small, or a sound to be measured; the sender's `name`."""
 
     path: str
     name: str
-    kind: Kind | None = None
+    kind: Kind
 
 
 class Piece(Struct, frozen=True, tag=True):
@@ -60,13 +60,19 @@ class Shown(Struct, frozen=True, tag=True):
     thumbnail: bytes
 
 
+class Heard(Struct, frozen=True, tag=True):
+    """How many seconds a sound takes, where that can be told."""
+
+    seconds: float | None = None
+
+
 class Refused(Struct, frozen=True, tag=True):
     """Why the file is not read, as a sentence's end: "is encrypted"."""
 
     reason: str
 
 
-End = Finished | Shown | Refused
+End = Finished | Shown | Heard | Refused
 
 
 class Last(Struct, frozen=True, tag=True):

@@ -8,7 +8,7 @@ import os
 import resource
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -46,17 +46,10 @@ def told(task: Task, limits: Documents) -> Iterator[Piece | Last]:
     """What is said of one file."""
     end: End
     try:
-        if task.kind is None:
-            from service.documents.pictures import shown  # Pillow takes its time
-
-            end = shown(Path(task.path), limits.pixels)
+        if task.kind.family == "document":
+            end = yield from document(task, limits)
         else:
-            reading = Reading(limits)
-            with Path(task.path).open("rb") as file:
-                kind = identified(file, task.kind, reading)
-                for page in read(file, kind, reading):
-                    yield Piece(page)
-            end = Finished(reading.metadata, kind.media_type)
+            end = medium(task, limits)
     except Refusal as refusal:
         end = Refused(str(refusal))
     except MemoryError:
@@ -64,6 +57,27 @@ def told(task: Task, limits: Documents) -> Iterator[Piece | Last]:
     except OSError as error:
         end = Refused(f"cannot be read: {error.strerror or error}")
     yield Last(end, held())
+
+
+def document(task: Task, limits: Documents) -> Generator[Piece, None, Finished]:
+    """All that it says, and then what it is."""
+    reading = Reading(limits)
+    with Path(task.path).open("rb") as file:
+        kind = identified(file, task.kind, reading)
+        for page in read(file, kind, reading):
+            yield Piece(page)
+    return Finished(reading.metadata, kind.media_type)
+
+
+def medium(task: Task, limits: Documents) -> End:
+    """A picture, or a sound; what looks at them takes its time to load."""
+    if task.kind.family == "audio":
+        from service.documents.sounds import heard
+
+        return heard(Path(task.path))
+    from service.documents.pictures import shown
+
+    return shown(Path(task.path), limits.pixels)
 
 
 def limit_time(seconds: float) -> None:

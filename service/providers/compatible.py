@@ -5,7 +5,7 @@ Source: OpenAI's API reference, "Create chat completion", "List models", "Create
 """
 
 import asyncio
-from collections.abc import Coroutine, Iterator, Mapping
+from collections.abc import AsyncGenerator, Coroutine, Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -108,6 +108,10 @@ class Compatible(ChatCompletions):
     async def transcribe(self, form: Form, keys: Secrets) -> Said:
         """OpenAI's audio/transcriptions: what is said in a recording."""
         return await self.upload("/audio/transcriptions", form, keys)
+
+    def dictated(self, form: Form, keys: Secrets) -> AsyncGenerator[Said, None]:
+        """The same as it is understood: the events of a stream, or all at once from who knows no streams."""
+        return self.uploaded("/audio/transcriptions", form, keys)
 
     async def translate(self, form: Form, keys: Secrets) -> Said:
         """OpenAI's audio/translations: the same, in English."""

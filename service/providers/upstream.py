@@ -3,7 +3,7 @@
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -22,6 +22,7 @@ from service.errors import (
 from service.events import Chosen, Event, Noted
 from service.messages import Ask
 from service.providers.answers import Answer, Client, SlowToConnect, Unreachable, kind_of, retry_after
+from service.providers.arriving import arriving
 from service.providers.direct import Direct
 from service.providers.exchange import Framing, Reading
 from service.providers.failures import UpstreamError, complaint, translated
@@ -29,7 +30,7 @@ from service.providers.forms import Form, Said
 from service.providers.provider import Append, Model, Provider
 from service.providers.proxies import Proxies
 from service.providers.session import Session
-from service.providers.sse import LIMIT
+from service.providers.sse import LIMIT, EventStream
 from service.settings import ProviderRow, Secrets
 from service.silence import Silence
 from service.tasks import Tasks
@@ -38,6 +39,8 @@ ERROR_BYTES = 16_384
 """How much of an error page is read."""
 ANSWER_BYTES = 64 * 1024 * 1024
 """The longest answer that is no stream: pictures come in base64, embeddings by the thousand."""
+
+EVENTS = "text/event-stream"
 
 MISSING = frozenset({404, 405, 501})
 """How upstreams say that they have no such path."""
@@ -78,9 +81,10 @@ class Upstream(Provider, ABC):
         self._silence = Silence(self._deadlines.idle)
         self._connections, self._direct = row.connections or connections, direct
         self._client: Client
+        self._tasks: Tasks
 
     async def open(self, tasks: Tasks) -> None:
-        self._client = self._opened()
+        self._client, self._tasks = self._opened(), tasks
 
     def _opened(self) -> Client:
         """How this upstream is reached."""
@@ -170,6 +174,27 @@ class Upstream(Provider, ABC):
             if answer.status != 200:
                 raise await self._refusal(answer)
             return Said(kind_of(answer), await answer.read(ANSWER_BYTES))
+
+    async def uploaded(self, path: str, form: Form, keys: Secrets) -> AsyncGenerator[Said, None]:
+        """The same where the answer may be a stream: each of its events; else all at once."""
+        if reason := self._keyless(keys):
+            raise ProviderAuth(reason)
+        kind, data = await form.encoded(self._theirs(form.model))
+        headers = self._headers(self.url, keys) | {"content-type": kind}
+        async with self._translating(keys, self.url):
+            asking = self._client.ask("POST", self.url + path, headers, data)
+            async with await asyncio.wait_for(asking, self._deadlines.first_token) as answer:
+                if answer.status != 200:
+                    raise await self._refusal(answer)
+                if (kind := kind_of(answer)) != EVENTS:
+                    yield Said(kind, await answer.read(ANSWER_BYTES))
+                    return
+                events = EventStream()
+                chunks = arriving(answer, self._tasks, self._deadlines.idle, ANSWER_BYTES)
+                async with aclosing(chunks):
+                    async for chunk in chunks:
+                        for payload in events.feed(chunk):
+                            yield Said(EVENTS, payload)
 
     @abstractmethod
     async def _body(self, ask: Ask) -> bytes:

@@ -22,7 +22,7 @@ from sqlalchemy.types import UserDefinedType
 
 from service.stores.database import PAGE, Database
 from service.stores.schema_files import files
-from service.stores.schema_passages import passage_words, passages
+from service.stores.schema_passages import passage_vectors, passage_words, passages
 from service.stores.words import Term, terms, words
 
 BATCH = 16
@@ -62,6 +62,7 @@ class Passages:
         some = (passages.c.file == of, passages.c.position >= at, passages.c.position < end)
         ids = select(passages.c.id).where(*some)
         self._drop_words = delete(passage_words).where(passage_words.c.rowid.in_(ids))
+        self._drop_vectors = delete(passage_vectors).where(passage_vectors.c.passage.in_(ids))
         self._drop = delete(passages).where(*some)
 
     async def add(self, batch: Sequence[Passage]) -> None:
@@ -88,7 +89,8 @@ class Passages:
         (row,) = await self._database.read(last)
         for at in range(0, (-1 if row["last"] is None else row["last"]) + 1, BATCH):
             some = {"of": file, "at": at, "end": at + BATCH}
-            await self._database.write_together((self._drop_words, some), (self._drop, some))
+            drops = (self._drop_words, self._drop_vectors, self._drop)
+            await self._database.write_together(*((drop, some) for drop in drops))
 
     async def found(self, within: Sequence[str], question: str, most: int) -> list[Passage]:
         """Those passages of some files that have what a question says, the best first."""

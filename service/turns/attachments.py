@@ -44,7 +44,7 @@ class Attachments:
         self, filing: Filing, excerpts: Excerpts, reader: Reader, registry: Registry, limits: Files
     ) -> None:
         self.filing, self.excerpts, self.limits = filing, excerpts, limits
-        self.reader, self._registry = reader, registry
+        self._reader, self._registry = reader, registry
 
     async def of(self, ask: Ask, user: str | None) -> "Attached | None":
         """What a question names; None where that is nothing.
@@ -58,6 +58,10 @@ class Attachments:
         attached = Attached(self, ask, {each: await self._found(each, user or "") for each in named})
         attached.check()
         return attached
+
+    async def read(self, data: str, name: str | None, provider: Provider) -> Paper:
+        """A file that is in the question, as base64."""
+        return await read(data, name, provider, self._reader, self.limits.inline_text)
 
     async def again(self, file: File) -> File | None:
         """A file as it is now; None if it is gone."""
@@ -134,7 +138,7 @@ class Attached:
         ready: dict[Reference, Sequence[Paper]] = {}
         for named, papers in self._found.items():
             if named.data is not None:
-                ready[named] = [await read(named.data, named.name, provider, self._attachments.reader)]
+                ready[named] = [await self._attachments.read(named.data, named.name, provider)]
             else:
                 files = [await self._awaited(paper.file, deadline) for paper in papers]
                 ready[named] = [Paper(file) for file in files if file]
@@ -144,11 +148,11 @@ class Attached:
                     append([_late(paper.file)])
         return ready
 
-    async def asked(self, found: Found, tokens: int) -> tuple[Ask, Excerpt]:
+    async def asked(self, found: Found, tokens: int, record: Record) -> tuple[Ask, Excerpt]:
         """The question with what it names in so many tokens; raises `BadRequest` where nothing is left."""
         papers = {paper.file.id: paper for papers in found.values() for paper in papers if paper.is_told}
         said = list(islice(question(self._ask.messages), 2))
-        excerpt = await self._attachments.excerpts.made(list(papers.values()), said, tokens)
+        excerpt = await self._attachments.excerpts.made(list(papers.values()), said, tokens, record)
         texts = dict(excerpt.texts)
         parts = {named: await self._parts(named, each, texts) for named, each in found.items()}
         messages = resolved(self._ask.messages, parts)
@@ -216,7 +220,7 @@ class Informed(Provider):
             append(batch)
 
         for attempt in range(1, ATTEMPTS + 1):
-            whole, excerpt = await self._attached.asked(found, self._tokens)
+            whole, excerpt = await self._attached.asked(found, self._tokens, self._record)
             told = replace(ask, messages=whole.messages)
             try:
                 await self._provider.check(told)

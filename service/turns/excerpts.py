@@ -1,7 +1,8 @@
 """What documents say to a question: all of it where there is room, else the passages that fit it best."""
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from itertools import zip_longest
 
@@ -10,6 +11,7 @@ from msgspec import Struct
 from service.documents.extraction import Document
 from service.events import Source
 from service.stores.buckets import File
+from service.stores.ledger import Record
 from service.stores.passages import Passage, Passages
 from service.stores.words import ranked, terms
 from service.turns.indexing import placed
@@ -23,10 +25,16 @@ CANDIDATES = 4 * MOST
 FEW_TERMS = 4
 """A question of fewer is a part of the one before."""
 SNIPPET = 300
+RANK = 60
+"""Added to a rank: what is first in one ranking does not outweigh what is good in both."""
 NOTE = (
     "The documents are too long to be read at once. These passages of them fit the question best; they are in"
     " the order of the documents, and what is between them is left out.\n\n"
 )
+
+
+Near = Callable[[Sequence[str], str, Record], Awaitable[list[Passage]]]
+"""Finds in some files what means the same as a question, whose turn has this record."""
 
 
 class Paper(Struct, frozen=True):
@@ -50,15 +58,21 @@ class Excerpt(Struct, frozen=True):
 
 
 class Excerpts:
-    """Reads documents for a question. All raise `Unavailable`."""
+    """Reads documents for a question; `near` is who ranks passages a second time, if anybody.
+
+    All raise `Unavailable`.
+    """
 
     def __init__(self, texts: Texts, passages: Passages) -> None:
+        self.near: Near | None = None
         self._texts, self._passages = texts, passages
 
-    async def made(self, papers: Sequence[Paper], asked: Sequence[str], tokens: int) -> Excerpt:
+    async def made(
+        self, papers: Sequence[Paper], asked: Sequence[str], tokens: int, record: Record
+    ) -> Excerpt:
         """What papers say within so many tokens; `asked` is what the user said, the last words first."""
         room = tokens * BYTES_PER_TOKEN
-        return await self._whole(papers, room) or await self._searched(papers, asked, room)
+        return await self._whole(papers, room) or await self._searched(papers, asked, room, record)
 
     async def _whole(self, papers: Sequence[Paper], room: int) -> Excerpt | None:
         """None where there is no room for all of it."""
@@ -76,10 +90,12 @@ class Excerpts:
             texts[paper.file.id] = "".join(pieces)
         return Excerpt(texts)
 
-    async def _searched(self, papers: Sequence[Paper], asked: Sequence[str], room: int) -> Excerpt:
+    async def _searched(
+        self, papers: Sequence[Paper], asked: Sequence[str], room: int, record: Record
+    ) -> Excerpt:
         files = {paper.file.id: paper.file for paper in papers}
         order = {id: place for place, id in enumerate(files)}
-        candidates = await self._candidates(papers, _query(asked))
+        candidates = await self._candidates(papers, _query(asked), record)
         chosen = _within(candidates, files, room - len(NOTE))
         chosen.sort(key=lambda passage: (order[passage.file], passage.position))
         texts: dict[str, str] = {}
@@ -87,12 +103,31 @@ class Excerpts:
             texts[passage.file] = texts.get(passage.file, "" if texts else NOTE) + text
         return Excerpt(texts, [_source(passage, files[passage.file]) for passage in chosen])
 
-    async def _candidates(self, papers: Sequence[Paper], query: str) -> list[Passage]:
+    async def _candidates(self, papers: Sequence[Paper], query: str, record: Record) -> list[Passage]:
         """The best first; where nothing has a word of the question, what the documents begin with."""
         kept = [paper.file.id for paper in papers if paper.document is None]
         loose, best = await asyncio.to_thread(_of_unkept, papers, query)
-        found = _alternately(await self._passages.found(kept, query, CANDIDATES), best)
+        found = _alternately(await self._found(kept, query, record), best)
         return found or _alternately(await self._passages.first(kept, MOST), loose)[:MOST]
+
+    async def _found(self, kept: Sequence[str], query: str, record: Record) -> list[Passage]:
+        """By words, and by meaning where that can be told, at the same time."""
+        by_words = self._passages.found(kept, query, CANDIDATES)
+        if self.near is None:
+            return await by_words
+        return fused(*await asyncio.gather(by_words, self.near(kept, query, record)))
+
+
+def fused(*rankings: Sequence[Passage]) -> list[Passage]:
+    """One ranking of several, in which a passage counts the more the higher it stands in each.
+
+    Source: Cormack, Clarke, Büttcher, "Reciprocal Rank Fusion outperforms Condorcet …" (SIGIR 2009).
+    """
+    scores: defaultdict[Passage, float] = defaultdict(float)
+    for ranking in rankings:
+        for rank, passage in enumerate(ranking, 1):
+            scores[passage] += 1 / (RANK + rank)
+    return sorted(scores, key=lambda passage: -scores[passage])
 
 
 def _of_unkept(papers: Sequence[Paper], query: str) -> tuple[list[Passage], list[Passage]]:

@@ -16,16 +16,14 @@ from service.stores.names import file_name
 from service.turns.excerpts import Paper
 from service.turns.uploads import Reader
 
-LONGEST = 2_000_000
-"""Characters of a document: what is uploaded is searched in an index, this is not."""
 SOUNDS = frozenset({"wav", "mp3"})
 """What OpenAI's messages have as sounds."""
 
 
-async def read(data: str, name: str | None, provider: Provider, reader: Reader) -> Paper:
+async def read(data: str, name: str | None, provider: Provider, reader: Reader, longest: int) -> Paper:
     """A file from its base64, with what it says, unless the provider reads it by itself.
 
-    Raises `BadRequest` and `DocumentRefused`.
+    `longest` is what a document may have, in characters. Raises `BadRequest` and `DocumentRefused`.
     """
     content = decoded(data)
     file = _sent(content, name)
@@ -40,10 +38,10 @@ async def read(data: str, name: str | None, provider: Provider, reader: Reader) 
         return Paper(file, untold=True)
     document = await _document(content, file, kind, reader)
     file.characters = sum(len(page.text) for page in document.pages)
-    if file.characters > LONGEST:
+    if file.characters > longest:
         raise TooLarge(
-            f"{file.name} has more than {LONGEST} characters, too many for a file in the question."
-            " Upload it (POST /v1/files), and name its id.",
+            f"{file.name} has more than {longest} characters, the limit of a document in the question"
+            " (files.inline_text). Upload it (POST /v1/files), and name its id.",
             "messages",
         )
     return Paper(file, document)

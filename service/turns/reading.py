@@ -12,6 +12,7 @@ from service.errors import ServiceError, StorageFull, Unavailable
 from service.stores.blobs import Blobs
 from service.stores.buckets import Buckets, File
 from service.turns.rounds import Rounds
+from service.turns.space import Space
 from service.turns.texts import packed
 from service.turns.uploads import Reader
 
@@ -24,11 +25,14 @@ After = Callable[[File, Document], Awaitable[None]]
 
 
 class Reading:
-    """Turns documents into texts; `after` has what is to be done with each text before it is ready."""
+    """Turns documents into texts, as long as there is room for these.
 
-    def __init__(self, buckets: Buckets, blobs: Blobs, reader: Reader) -> None:
+    `after` has what is to be done with each text before it is ready.
+    """
+
+    def __init__(self, buckets: Buckets, blobs: Blobs, reader: Reader, space: Space) -> None:
         self.after: list[After] = []
-        self._buckets, self._blobs, self._reader = buckets, blobs, reader
+        self._buckets, self._blobs, self._reader, self._space = buckets, blobs, reader, space
         self._rounds: Rounds[File] = Rounds()
         self._news: WeakValueDictionary[tuple[str, str], asyncio.Event] = WeakValueDictionary()
 
@@ -65,32 +69,44 @@ class Reading:
         if not await self._buckets.existing([file.id]):
             return
         try:
-            document = await self._text(file)
-            for act in self.after:
-                await act(file, document)
+            await self._told(file)
         except (Unavailable, StorageFull):
+            self._give_back(file)
             raise
         except ServiceError as error:
-            file.state, file.reason = "failed", error.message
+            self._fail(file, error.message)
         except Exception:
             log.exception("%s cannot be read", file.id)
-            file.state, file.reason = "failed", "The service failed on this file; its log says why."
+            self._fail(file, "The service failed on this file; its log says why.")
         else:
             file.state, file.reason = "ready", None
-            file.pages = _pages(document)
-            file.characters = sum(len(page.text) for page in document.pages)
-        await self._buckets.settle(file)
-        self.tell(file.user, file.bucket)
-        if not await self._buckets.existing([file.id]):  # it was removed meanwhile
+        if not await self._buckets.settle(file):  # it was removed meanwhile
+            self._give_back(file)
             await self._blobs.delete(file.blobs)
+        self.tell(file.user, file.bucket)
 
-    async def _text(self, file: File) -> Document:
+    async def _told(self, file: File) -> None:
+        """Keeps what a file says, and has done with it what is to be done."""
         kind = Kind(file.media_type, "document", extension_of(file.name))
         async with self._blobs.local(file.blob) as path:
             document = await self._reader.text(path, file.name, kind)
+        characters = sum(len(page.text) for page in document.pages)
+        self._space.take(file.user, characters)
+        file.pages, file.characters = _pages(document), characters
         async with aclosing(packed(document)) as lines:
             await self._blobs.write(file.text_blob, lines)
-        return document
+        for act in self.after:
+            await act(file, document)
+
+    def _fail(self, file: File, reason: str) -> None:
+        self._give_back(file)
+        file.state, file.reason, file.pages = "failed", reason, None
+
+    def _give_back(self, file: File) -> None:
+        """The room of a text that is none."""
+        if file.characters:
+            self._space.give_back(file.user, file.characters)
+            file.characters = None
 
 
 def _pages(document: Document) -> int:

@@ -24,9 +24,12 @@ class Space:
     def used(self, user: str) -> int:
         return self._used.get(user, 0)
 
-    def take(self, user: str, size: int) -> None:
-        """Raises `TooLarge`, and takes nothing, where so much is not left."""
-        if self.user_quota and self.used(user) + size > self.user_quota:
+    def take(self, user: str, size: int, spare: int = 0) -> None:
+        """Raises `TooLarge`, and takes nothing, where so much is not left.
+
+        `spare` is what the user will give back: it counts in what everybody has, where the disk ends.
+        """
+        if self.user_quota and self.used(user) + size > self.user_quota + spare:
             raise TooLarge(
                 f"Your files would take more than the limit of {self.user_quota} bytes (files.user_quota)."
                 " Delete some first: GET /backend-api/v2/files lists them."

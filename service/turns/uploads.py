@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Protocol
@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from service.documents.extraction import Document, Picture
 from service.documents.kinds import HEAD, Kind, kind_of
-from service.errors import TooLarge
+from service.errors import DocumentRefused, TooLarge
 from service.settings import Files
 from service.stores.blobs import Blobs
 from service.stores.buckets import File, new_id
@@ -32,7 +32,7 @@ class Incoming(Protocol):
 
 
 class Reader(Protocol):
-    """Who reads documents and looks at pictures, as service.documents does in processes of its own.
+    """Who reads documents, and measures pictures and sounds, as service.documents does in its own processes.
 
     Raises `DocumentRefused`, which says what is wrong with the file or which limit it meets.
     """
@@ -42,6 +42,9 @@ class Reader(Protocol):
 
     async def picture(self, path: Path, thumbnail: Path, name: str = "") -> Picture:
         """What a picture is; a small JPEG of it is written to `thumbnail`."""
+
+    async def seconds(self, path: Path, name: str) -> float | None:
+        """How long a sound is to be heard; None where nobody can tell."""
 
     async def close(self) -> None:
         """Ends what it is doing."""
@@ -56,6 +59,8 @@ class Shelf(Struct, frozen=True):
     limits: Files
     arriving: set[str]
     """The ids of files that are no rows yet: their blobs are nobody's, and must stay."""
+    again: set[str]
+    """The ids of files that may just be arriving once more: each only once at a time."""
 
 
 class Upload:
@@ -70,7 +75,10 @@ class Upload:
         self.settling = asyncio.Lock()
         """It is being kept, or undone: never both."""
         self._shelf, self._taken = shelf, 0
-        self._count, self._bytes = len(there), sum(file.bytes for file in there)
+        self._there = {file.name: file for file in there}
+        self._bytes = sum(file.bytes for file in there)
+        self._again: list[File] = []
+        """Those that may have been sent once more: as long as nobody knows better, that needs no room."""
 
     async def add(self, incoming: Incoming, purpose: str | None = None) -> File | None:
         """Stores a file; None for one that nobody here could read or show, of which nothing is kept.
@@ -82,15 +90,22 @@ class Upload:
             kind = kind_of(head, incoming.filename or "")
             if kind is None:
                 return None
-            self._check(self._count + len(self.files) + 1)
             file = self._named(incoming.filename, kind, purpose)
+            twin = self._expect(file.name)
             self._shelf.arriving.add(file.id)
             self.files.append(file)
+            self._check()
             async with aclosing(self._counted(head, chunks)) as counted:
                 written = await self._shelf.blobs.write(file.blob, counted, self._shelf.limits.file_limit)
         file.bytes, file.sha256 = written.bytes, written.sha256
+        if twin and twin.sha256 != file.sha256:
+            self._again.remove(twin)
+            self._shelf.again.remove(twin.id)
+            self._check()
         if file.kind == "image":
             await self._look_at(file)
+        elif file.kind == "audio":
+            await self._listen_to(file)
         return file
 
     def kept(self, placed: Sequence[File]) -> list[File]:
@@ -111,6 +126,7 @@ class Upload:
 
     def _end(self) -> None:
         self._shelf.arriving.difference_update(file.id for file in self.files)
+        self._shelf.again.difference_update(file.id for file in self._again)
         self.files, self._taken = [], 0
 
     def _named(self, name: str | None, kind: Kind, purpose: str | None) -> File:
@@ -136,23 +152,34 @@ class Upload:
             self._take(len(chunk))
             yield chunk
 
-    def _take(self, size: int) -> None:
-        limit = self._shelf.limits.bucket_limit
-        if self._bytes + self._taken + size > limit:
-            raise TooLarge(
-                f"The bucket would be larger than the limit of {limit} bytes (files.bucket_limit)."
-                " Use another one."
-            )
-        self._shelf.space.take(self.user, size)
-        self._taken += size
+    def _expect(self, name: str) -> File | None:
+        """The file of that name which is there, if this may be the same: a client tries its upload again."""
+        twin = self._there.get(name)
+        if twin is None or twin.id in self._shelf.again:
+            return None
+        self._shelf.again.add(twin.id)
+        self._again.append(twin)
+        return twin
 
-    def _check(self, count: int) -> None:
+    def _check(self) -> None:
+        """Raises `TooLarge` where there are too many files now, or too many bytes of them."""
         limit = self._shelf.limits.bucket_files
-        if count > limit:
+        if len(self._there) - len(self._again) + len(self.files) > limit:
             raise TooLarge(
                 f"The bucket would have more files than the limit of {limit} (files.bucket_files)."
                 " Use another one."
             )
+        self._take(0)
+
+    def _take(self, size: int) -> None:
+        limit, spare = self._shelf.limits.bucket_limit, sum(file.bytes for file in self._again)
+        if self._bytes - spare + self._taken + size > limit:
+            raise TooLarge(
+                f"The bucket would be larger than the limit of {limit} bytes (files.bucket_limit)."
+                " Use another one."
+            )
+        self._shelf.space.take(self.user, size, spare)
+        self._taken += size
 
     async def _look_at(self, file: File) -> None:
         """Measures a picture, and keeps a small one of it."""
@@ -163,6 +190,12 @@ class Upload:
             file.width, file.height = picture.width, picture.height
             data = await asyncio.to_thread(small.read_bytes)
             await self._shelf.blobs.write(file.thumbnail_blob, _once(data))
+
+    async def _listen_to(self, file: File) -> None:
+        """Measures a sound; whatever it is, it is kept."""
+        with suppress(DocumentRefused):
+            async with self._shelf.blobs.local(file.blob) as path:
+                file.duration = await self._shelf.reader.seconds(path, file.name)
 
 
 async def _head(chunks: AsyncIterator[bytes]) -> bytes:

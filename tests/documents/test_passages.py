@@ -25,6 +25,25 @@ def test_a_short_page_is_one_passage() -> None:
     assert list(passages([])) == []
 
 
+def test_a_sentence_that_a_page_cuts_is_whole_where_it_begins() -> None:
+    pages = [
+        Page(1, None, "One. The launch code is"),
+        Page(2, None, "PINEAPPLE. Two."),
+        Page(3, None, "Three"),
+    ]
+    assert list(passages(pages)) == [
+        Passage(1, None, 0, "One. The launch code is\nPINEAPPLE."),
+        Passage(2, None, 0, "PINEAPPLE. Two."),
+        Passage(3, None, 0, "Three"),
+    ]
+    for after in (Page(2, "Slide", "PINEAPPLE."), Page(3, None, "PINEAPPLE."), Page(2, None, "x" * 300)):
+        assert next(passages([pages[0], after])).text == pages[0].text
+    long = " ".join(SENTENCE.format(number) for number in range(50)) + " The launch code is"
+    *_, last, _ = passages([Page(1, None, long), pages[1]])
+    assert last.text.endswith("The launch code is\nPINEAPPLE.")
+    assert long[last.start :].startswith(last.text.partition("\n")[0])
+
+
 def test_a_long_page_is_cut_between_sentences_and_overlaps() -> None:
     text = " ".join(SENTENCE.format(number) for number in range(100))
     found = list(passages([Page(7, "T", text)]))
