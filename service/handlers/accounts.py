@@ -10,6 +10,8 @@ from msgspec import Meta, Struct
 from service.context import Caller, Context
 from service.errors import BadRequest, NotFound
 from service.routes import Lines, route, user
+from service.stores.complaints import MOST, Complaints
+from service.stores.complaints import Complaint as Kept
 from service.stores.ledger import Record
 from service.stores.sums import Stats
 
@@ -40,6 +42,19 @@ class Complaint(Struct):
     message: str | None = None
 
 
+class Last(Struct):
+    """The newest so many."""
+
+    limit: Annotated[int, Meta(ge=1, le=MOST)] = 100
+
+
+class Complained(Struct):
+    """What clients saw go wrong in the last seven days, the newest first."""
+
+    logs: list[Kept]
+    count: int
+
+
 class Range(Struct):
     """The last `days`, today included; of one `user` for whoever may see others."""
 
@@ -51,12 +66,12 @@ class Accounts:
     """usage, stats, log."""
 
     def __init__(self, context: Context) -> None:
-        self._ledger = context.ledger
+        self._ledger, self._complaints = context.ledger, Complaints(context.database)
         self.routes = {
             f"{V2}/usage": route(POST=self.report),
             f"{V2}/usage/{{day}}": route(GET=self.usage),
             f"{V2}/stats": route(GET=self.stats),
-            f"{V2}/log": route(POST=self.complain),
+            f"{V2}/log": route(GET=self.complaints, POST=self.complain),
         }
 
     @user
@@ -84,11 +99,18 @@ class Accounts:
         return await self._ledger.stats(query.days, query.user if caller.admin else caller.user)
 
     @user
-    async def complain(self, body: Complaint) -> dict[str, str]:
-        """Writes to the service's log what a client saw go wrong."""
-        told = (body.type, body.error, body.message)
-        log.info("a client reports: %s", " / ".join(repr(text[:LOGGED]) for text in told if text))
+    async def complain(self, body: Complaint, caller: Caller) -> dict[str, str]:
+        """Keeps what a client saw go wrong, and writes it to the service's log."""
+        told = [text and text[:LOGGED] for text in (body.type, body.error, body.message)]
+        log.info("a client reports: %s", " / ".join(repr(text) for text in told if text))
+        self._complaints.note(caller.user, *told)
         return {}
+
+    @user
+    async def complaints(self, query: Last, caller: Caller) -> Complained:
+        """What clients saw go wrong: one's own, the operator sees all."""
+        found = await self._complaints.last(query.limit, None if caller.admin else caller.user)
+        return Complained(found, len(found))
 
 
 def _date(text: str) -> date:

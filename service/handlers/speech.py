@@ -30,7 +30,7 @@ from service.turns.wishes import Wish
 WEEK = 604_800
 A_WHILE = 60
 """Seconds that a browser keeps what another speaker has said than the one who should have."""
-VARY = "Authorization, Cookie, x-user, x-api-key, x_user, x_api_key"
+VARY = "Accept-Language, Authorization, Cookie, x-user, x-api-key, x_user, x_api_key"
 TOKENS_A_SECOND = 20
 """Of sound, as OpenAI counts them, about."""
 
@@ -72,7 +72,13 @@ class Speeches:
 
     @user
     async def synthesize(
-        self, provider: str, query: Spoken, caller: Caller, record: Record, method: str
+        self,
+        provider: str,
+        query: Spoken,
+        headers: Mapping[str, str],
+        caller: Caller,
+        record: Record,
+        method: str,
     ) -> Pieces | File:
         """Speaks a text, or an answer of the caller's, as it is made.
 
@@ -81,7 +87,7 @@ class Speeches:
         """
         self._speech.company.asked(provider)
         record.wire = "synthesize"
-        wish = query.wish(provider, await self._text(query, caller))
+        wish = query.wish(provider, await self._text(query, caller), headers.get("Accept-Language", ""))
         if method == "HEAD":  # a look at the head alone must not cost a speech
             heard = await self._speech.look(wish, record, caller.grant.allowed)
             return _answer(heard, query.format, self._keeping(heard))
@@ -91,10 +97,12 @@ class Speeches:
         return _answer(heard, query.format, self._keeping(heard))
 
     @user
-    async def speech(self, body: Speech, caller: Caller, record: Record) -> Pieces | File:
+    async def speech(
+        self, body: Speech, headers: Mapping[str, str], caller: Caller, record: Record
+    ) -> Pieces | File:
         """Speaks a text as it is made; with `stream_format` "sse" in events that hold it in base64."""
         record.wire = "openai"
-        wish, format = body.wish(), body.response_format
+        wish, format = body.wish(headers.get("Accept-Language", "")), body.response_format
         if format in TYPES:
             return await self._subtitles(wish, format, caller, record)
         heard = await self._speech.speak(wish, record, caller.grant.allowed)

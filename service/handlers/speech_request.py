@@ -15,6 +15,11 @@ from service.turns.wishes import Wish
 CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 PERCENT = re.compile(r"([+ -]?)(\d{1,4}(?:\.\d{1,6})?)%", re.ASCII)
 FACTOR = re.compile(r"\d{1,3}(\.\d{1,6})?", re.ASCII)
+ACCEPTED = re.compile(
+    r"(?:^|,)\s*([A-Za-z]{2,3})(?:-[A-Za-z0-9-]+)?\s*(?:;\s*q=([01](?:\.\d{0,3})?))?\s*(?=,|$)"
+)
+LONGEST_HEADER = 400
+MOST_LANGUAGES = 4
 DEFAULT = "mp3"
 
 
@@ -35,8 +40,8 @@ class Spoken(Struct, frozen=True):
     pitch: str = ""
     format: str = DEFAULT
 
-    def wish(self, speaker: str, text: str) -> Wish:
-        """Raises `BadRequest`."""
+    def wish(self, speaker: str, text: str, accepted: str = "") -> Wish:
+        """`accepted` is the header Accept-Language. Raises `BadRequest`."""
         manner = Manner(
             factor(self.rate, "rate", RATES),
             factor(self.volume, "volume", VOLUMES),
@@ -48,6 +53,7 @@ class Spoken(Struct, frozen=True):
             speaker=speaker,
             voice=self.voice or None,
             language=self.language or None,
+            likely=languages(accepted),
             manner=manner,
         )
 
@@ -70,8 +76,8 @@ class Speech(Struct, frozen=True):
     stream_format: Literal["audio", "sse"] = "audio"
     instructions: str | None = None
 
-    def wish(self) -> Wish:
-        """Raises `BadRequest`."""
+    def wish(self, accepted: str = "") -> Wish:
+        """`accepted` is the header Accept-Language. Raises `BadRequest`."""
         voice = self.voice.get("id") if isinstance(self.voice, dict) else self.voice
         return Wish(
             text=clean(self.input, "input"),
@@ -79,9 +85,19 @@ class Speech(Struct, frozen=True):
             speaker=self.provider or self.model or None,
             voice=str(voice) if voice else None,
             language=self.language or None,
+            likely=languages(accepted),
             manner=Manner(self.speed),
             param="input",
         )
+
+
+def languages(accepted: str) -> tuple[str, ...]:
+    """The languages of an Accept-Language, the dearest first, a few at most (RFC 9110, section 12.5.4)."""
+    found = [
+        (float(match[2] or 1), match[1].lower()) for match in ACCEPTED.finditer(accepted[:LONGEST_HEADER])
+    ]
+    wanted = sorted((weight, -place, code) for place, (weight, code) in enumerate(found) if weight)
+    return tuple(dict.fromkeys(code for _, _, code in reversed(wanted)))[:MOST_LANGUAGES]
 
 
 def clean(text: str, param: str) -> str:

@@ -26,14 +26,14 @@ class Trade(Protocol):
         ...
 
 
-def work(begin: Callable[[], Trade]) -> None:
-    """A child's whole life."""
+def work(begin: Callable[[], Trade], *, written: int = 0, files: int = 64) -> None:
+    """A child's whole life; `written` is the longest file that it writes, in bytes."""
     die_with_parent(signal.SIGKILL)
     results = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what a library prints must not get between results
     cut_off()
     trade = begin()
-    bound(MEMORY, written=0, files=64)
+    bound(MEMORY, written=written, files=files)
     serve(trade, sys.stdin.buffer, results)
 
 

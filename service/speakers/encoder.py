@@ -1,6 +1,11 @@
-"""What encodes, in a child: libsndfile (soundfile) and numpy. A stream is one encoder, so nothing clicks."""
+"""What encodes, in a child: libsndfile (soundfile) and numpy. A stream is one encoder, so nothing clicks.
 
-import io
+libsndfile is given real files: to be called back it would need memory that is both written and run, which the
+shipped sandbox forbids (MemoryDenyWriteExecute).
+"""
+
+import os
+from tempfile import TemporaryFile
 from typing import Any
 
 import numpy as np
@@ -21,6 +26,11 @@ FILES: dict[str, dict[str, Any]] = {
     "opus": {"format": "OGG", "subtype": "OPUS"},
     "flac": {"format": "FLAC", "subtype": "PCM_16"},
 }
+HEAD = 65_536
+"""Bytes in which formats keep what they know only at their end."""
+WRITTEN = 1 << 30
+"""Bytes of the longest stream: three hours in FLAC."""
+STREAMS = 2_000
 MEMORY = 10
 """Frames of MP3: so far back reaches what a frame is made of, at the bitrates of speech."""
 
@@ -52,8 +62,11 @@ class Stream:
         self._rate = begin.rate
         self._decode: Mp3 | Pcm = Mp3(begin.source_rate) if begin.source == "mp3" else Pcm(begin.source_rate)
         self._resampler: Resampler | None = None
-        self._tape = Tape()
-        self._file = _file(self._tape, begin)
+        self._file: soundfile.SoundFile | None = None
+        """None for bare samples."""
+        if begin.format in FILES:
+            self._tape = Tape()
+            self._file = _file(self._tape, begin)
 
     def feed(self, data: bytes) -> jobs.Done:
         samples = self._decode(data)
@@ -64,10 +77,13 @@ class Stream:
 
     def end(self) -> jobs.Done:
         rest = self._written(self._resampler.end() if self._resampler else np.zeros(0, np.float32))
-        if self._file:
-            self._file.close()
-        data, corrections = self._tape.taken()
-        return jobs.Done(rest.data + data, rest.seconds, corrections)
+        self._decode.close()
+        if self._file is None:
+            return rest
+        self._file.close()
+        done = jobs.Done(rest.data + self._tape.fresh(), rest.seconds, self._tape.corrections())
+        self._tape.close()
+        return done
 
     def _written(self, samples: Samples) -> jobs.Done:
         whole = np.clip(np.rint(samples), -32_768, 32_767).astype("<i2")
@@ -76,14 +92,12 @@ class Stream:
             return jobs.Done(whole.tobytes(), seconds)
         if len(whole):
             self._file.write(whole)
-        return jobs.Done(self._tape.taken()[0], seconds)
+        return jobs.Done(self._tape.fresh(), seconds)
 
 
-def _file(tape: "Tape", begin: jobs.Begin) -> soundfile.SoundFile | None:
-    """None for bare samples."""
-    if begin.format not in FILES:
-        return None
-    return soundfile.SoundFile(tape, "w", samplerate=begin.rate, channels=1, **FILES[begin.format])
+def _file(tape: "Tape", begin: jobs.Begin) -> soundfile.SoundFile:
+    how = FILES[begin.format]
+    return soundfile.SoundFile(tape.fileno, "w", samplerate=begin.rate, channels=1, closefd=False, **how)
 
 
 class Pcm:
@@ -99,6 +113,9 @@ class Pcm:
         self._rest = data[whole:]
         return np.frombuffer(data[:whole], "<i2").astype(np.float32)
 
+    def close(self) -> None:
+        """It holds nothing."""
+
 
 class Mp3:
     """Frames of one bitrate, cut anywhere. A frame needs some before it, and libsndfile a whole file.
@@ -112,49 +129,56 @@ class Mp3:
         """What the speaker said, until its frames say it."""
         self._frames = Frames()
         self._before: list[bytes] = []
+        self._file = TemporaryFile(buffering=0)  # noqa: SIM115 - closed at the end
 
     def __call__(self, data: bytes) -> Samples:
         new = self._frames.feed(data)
         if not new:
             return np.zeros(0, np.float32)
-        file = io.BytesIO(b"".join((*self._before, *new, new[-1])))
-        samples, self.rate = soundfile.read(file, dtype="float32", always_2d=True)
+        self._file.seek(0)
+        self._file.truncate()
+        self._file.write(b"".join((*self._before, *new, new[-1])))
+        self._file.seek(0)
+        samples, self.rate = soundfile.read(
+            self._file.fileno(), dtype="float32", always_2d=True, closefd=False
+        )
         start = len(self._before) * self._frames.samples
         kept = samples[start : start + len(new) * self._frames.samples]
         self._before = [*self._before, *new][-MEMORY:]
         mono: Samples = kept.mean(axis=1) * 32_768
         return mono
 
+    def close(self) -> None:
+        self._file.close()
+
 
 class Tape:
-    """A file for libsndfile: what is written at its end goes out at once, what it corrects later is kept."""
+    """A file for libsndfile: what it writes at the end goes out at once; what it corrects is in the head."""
 
     def __init__(self) -> None:
-        self._at = self._end = 0
-        self._fresh = bytearray()
-        self._corrections: list[tuple[int, bytes]] = []
+        self._file = TemporaryFile()  # noqa: SIM115 - closed by who has it
+        self._sent, self._head = 0, b""
 
-    def taken(self) -> tuple[bytes, tuple[tuple[int, bytes], ...]]:
-        fresh, self._fresh = bytes(self._fresh), bytearray()
-        return fresh, tuple(self._corrections)
+    @property
+    def fileno(self) -> int:
+        return self._file.fileno()
 
-    def write(self, data: Any) -> int:
-        data = bytes(data)
-        if self._at == self._end:
-            self._fresh += data
-        else:
-            self._corrections.append((self._at, data))
-        self._at += len(data)
-        self._end = max(self._end, self._at)
-        return len(data)
+    def fresh(self) -> bytes:
+        """What was written since the last time."""
+        data = os.pread(self.fileno, os.fstat(self.fileno).st_size - self._sent, self._sent)
+        self._sent += len(data)
+        self._head += data[: HEAD - len(self._head)]
+        return data
 
-    def seek(self, offset: int, whence: int = 0) -> int:
-        self._at = offset + (0, self._at, self._end)[whence]
-        return self._at
+    def corrections(self) -> tuple[tuple[int, bytes], ...]:
+        """What has changed since it went out, in one piece, and where it belongs."""
+        now = os.pread(self.fileno, len(self._head), 0)
+        places = [place for place, (old, new) in enumerate(zip(self._head, now, strict=True)) if old != new]
+        return ((places[0], now[places[0] : places[-1] + 1]),) if places else ()
 
-    def tell(self) -> int:
-        return self._at
+    def close(self) -> None:
+        self._file.close()
 
 
 if __name__ == "__main__":
-    work(Encoder)
+    work(Encoder, written=WRITTEN, files=STREAMS)

@@ -21,7 +21,8 @@ CONTENT_TYPES = {
     "wav": "audio/wav",
     "pcm": "audio/pcm",
 }
-"""By the names that OpenAI's API has for them. It knows `aac` too: no library has it without ffmpeg."""
+"""By the names that OpenAI's API has for them. It knows `aac` too: no library has it without
+ffmpeg, but for one (fdk-aac) whose licence is not free."""
 
 PCM_RATE = 24_000
 """Of bare samples, as OpenAI's API has them; other formats tell theirs, and keep the speaker's own."""

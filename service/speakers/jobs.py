@@ -43,9 +43,10 @@ class End(Struct, frozen=True, tag=True):
 
 
 class Detect(Struct, frozen=True, tag=True):
-    """Of which language a text is."""
+    """Of which language a text is; `likely` are those that whoever asks reads, the most likely first."""
 
     text: str
+    likely: tuple[str, ...] = ()
 
 
 class Done(Struct, frozen=True, tag=True):

@@ -3,6 +3,7 @@
 import logging
 import re
 from collections import Counter
+from collections.abc import Sequence
 
 from service.speakers import jobs
 from service.speakers.failures import SpeakerError
@@ -42,6 +43,13 @@ LETTERS = (
 )
 """Scripts that tell a language, and some that do not; Devanagari may be Marathi, but is mostly Hindi."""
 _SCRIPTS = [(name, re.compile(f"[{letters}]", re.IGNORECASE)) for name, letters in LETTERS]
+WRITTEN = {
+    "cyrillic": "be bg kk ky mk mn ru sr tg uk",
+    "arabic": "ar fa ps ur",
+    "": " ".join(name for name, _ in LETTERS[:-3]),
+}
+"""Languages by their scripts; all others are written in Latin letters."""
+NORWEGIAN = {"nb": "no", "nn": "no"}
 KANA = 0.1
 """A tenth of kana among Chinese characters, and it is Japanese."""
 
@@ -77,21 +85,34 @@ class Languages:
     async def close(self) -> None:
         await self._workers.close()
 
-    async def of(self, text: str) -> str:
-        """The language's code, two letters (ISO 639-1); English where nothing tells."""
+    async def of(self, text: str, likely: Sequence[str] = ()) -> str:
+        """The language's code, two letters (ISO 639-1).
+
+        `likely` are codes of languages that whoever asks reads, the first one first: they decide where a text
+        is too short to tell, and English does where they do not.
+        """
         text = text[:READ]
         script = script_of(text)
         if script not in ("latin", "cyrillic", "arabic"):
             return script or UNKNOWN
-        return by_words(text) or await self._detected(text) or by_script(text, script)
+        written = [code for code in likely if writes(code, script)]
+        found = by_words(text) or await self._detected(text, written)
+        return found or next(iter(written), "") or by_script(text, script)
 
-    async def _detected(self, text: str) -> str:
+    async def _detected(self, text: str, likely: Sequence[str]) -> str:
         try:
-            found = await self._workers.do(jobs.Detect(text))
+            found = await self._workers.do(
+                jobs.Detect(text, tuple(NORWEGIAN.get(code, code) for code in likely))
+            )
         except SpeakerError as error:
             log.warning("no language is told: %s", error.message)
             return ""
         return {"no": "nb"}.get(found.language, found.language)
+
+
+def writes(code: str, script: str) -> bool:
+    """Whether a language is written in a script that several share."""
+    return next((name for name, codes in WRITTEN.items() if code in codes.split()), "latin") == script
 
 
 def script_of(text: str) -> str:

@@ -24,7 +24,8 @@ LANGUAGE = re.compile(r"[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8}){0,3}", re.ASCII)
 class Wish(Struct, frozen=True, kw_only=True):
     """What is to be heard: Markdown, and how. What is None is for the service to choose.
 
-    `param` is what the request calls its text.
+    `likely` are languages of whoever asks, for texts that are too short to tell theirs. `param` is what the
+    request calls its text.
     """
 
     text: str
@@ -32,6 +33,7 @@ class Wish(Struct, frozen=True, kw_only=True):
     speaker: str | None = None
     voice: str | None = None
     language: str | None = None
+    likely: tuple[str, ...] = ()
     manner: Manner = Manner()
     param: str = "text"
 
@@ -67,7 +69,8 @@ class Planner:
         speakers = self._company.asked(wish.speaker)
         self._check(wish)
         voice = await self._company.voice(wish.voice, speakers) if wish.voice else None
-        language = wish.language or (voice and voice.language) or await self._languages.of(wish.text)
+        language = wish.language or (voice and voice.language)
+        language = language or await self._languages.of(wish.text, wish.likely)
         _check_language(wish, voice)
         text = await asyncio.to_thread(spoken, wish.text, language)
         if not sayable(text):

@@ -1,16 +1,19 @@
 """The shipped units under a real systemd: sandbox, watchdog, and restarts that nobody notices."""
 
 import asyncio
+import io
 import logging
 import os
 from collections.abc import Iterator
 
 import aiohttp
 import pytest
+import soundfile
 
 from tests.deploy.load import LOOK, TOLD, TURN, Load
 from tests.deploy.machine import Machine, booted, missing
-from tests.serving import CONVERSATION
+from tests.documents.made import docx, gif, paragraph, pdf
+from tests.serving import CONVERSATION, Json
 from tests.upstream import until
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(bool(missing()), reason=missing())]
@@ -74,6 +77,55 @@ def test_the_sandbox_holds_for_every_process(machine: Machine) -> None:
         assert int(found["Uid"].split()[0]) >= 61184  # of systemd's dynamic users
     assert machine.run("stat", "-c", "%a", "/run/causerie/causerie.sock").strip() == "660"
     assert machine.run("stat", "-c", "%a", "/var/lib/private/causerie/causerie.db").strip() == "600"
+
+
+def test_files_are_read_in_the_sandbox(machine: Machine) -> None:
+    """What reads them loads libraries of its own, and unpacks one of them."""
+    sound = io.BytesIO()
+    soundfile.write(sound, [0.0] * 24_000, 24_000, format="WAV")
+    files = {
+        "a.pdf": pdf(["The launch code is PINEAPPLE."]),
+        "b.docx": docx(paragraph("The launch code is TANGERINE.")),
+        "c.gif": gif(2),
+        "d.wav": sound.getvalue(),
+    }
+    added, text = asyncio.run(uploaded(machine.socket, files))
+    assert "PINEAPPLE" in text and "TANGERINE" in text
+    picture, heard = added["media"]
+    assert picture["width"] > 0
+    assert heard["duration"] == 1.0
+
+
+async def uploaded(socket: str, files: dict[str, bytes]) -> tuple[Json, str]:
+    """What the upload is answered, and the text of the bucket."""
+    url, form = "http://localhost/backend-api/v2/files/bkt", aiohttp.FormData()
+    for name, content in files.items():
+        form.add_field("files", io.BytesIO(content), filename=name)
+    connector = aiohttp.UnixConnector(socket)
+    async with asyncio.timeout(60), aiohttp.ClientSession(connector=connector) as http:
+        async with http.post(url, data=form) as answer:
+            assert answer.status == 200, await answer.text()
+            added: Json = await answer.json()
+        async with http.get(url) as answer:
+            return added, await answer.text()
+
+
+@pytest.mark.parametrize("format", ["mp3", "wav", "opus", "flac"])
+def test_texts_are_spoken_in_the_sandbox(machine: Machine, format: str) -> None:
+    """No other host can be reached, so it is the voice on this machine."""
+    wish = {"input": "Good morning, Ada.", "response_format": format}
+
+    async def heard() -> bytes:
+        connector = aiohttp.UnixConnector(machine.socket)
+        async with (
+            asyncio.timeout(60),
+            aiohttp.ClientSession(connector=connector) as http,
+            http.post("http://localhost/v1/audio/speech", json=wish) as answer,
+        ):
+            assert answer.status == 200, await answer.text()
+            return await answer.read()
+
+    assert len(asyncio.run(heard())) > 2000
 
 
 @pytest.mark.parametrize("unit", ["causerie.service", "causerie.socket"])

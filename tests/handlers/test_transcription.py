@@ -1,16 +1,18 @@
 """What is said in a recording, written down by the upstream."""
 
 import asyncio
+import json
 from pathlib import Path
 from typing import Any
 from unittest.mock import ANY
 
 import aiohttp
+import openai
 import pytest
 
 from tests.conftest import ROW
-from tests.serving import Service, serving
-from tests.upstream import Gate, Status, Upstream, failure, until
+from tests.serving import Json, Service, serving
+from tests.upstream import Answer, Done, Gate, Status, Upstream, failure, step, until
 
 PATH = "/v1/audio/transcriptions"
 SOUND = b"RIFF\x24\x00\x00\x00WAVEfmt \r\n--no boundary\r\n\x00\xff"
@@ -32,9 +34,9 @@ async def sent(service: Service, form: aiohttp.FormData, path: str = PATH) -> tu
         return answer.status, answer.content_type, await answer.text()
 
 
-async def refusal(service: Service, form: aiohttp.FormData) -> tuple[int, str, str]:
+async def refusal(service: Service, form: aiohttp.FormData, path: str = PATH) -> tuple[int, str, str]:
     """Status, culprit, and words."""
-    async with service.http.post(service.url + PATH, data=form) as answer:
+    async with service.http.post(service.url + path, data=form) as answer:
         error = (await answer.json())["error"]
         return answer.status, error["param"], error["message"]
 
@@ -101,6 +103,67 @@ async def test_it_is_in_the_ledger(service: Service, upstream: Upstream) -> None
     assert ((await last(service, 4))["ending"], (await last(service))["error"]) == ("failed", "ProviderError")
 
 
+DELTA = {"type": "transcript.text.delta", "delta": "What is "}
+DONE = {"type": "transcript.text.done", "text": WORDS, "usage": {"type": "duration", "seconds": 4}}
+
+
+@step
+async def Dictate(answer: Answer, *events: Json | asyncio.Event | None) -> None:
+    """A stream of these events; one of asyncio's is waited for, and None cuts it off."""
+    answer.headers["Content-Type"] = "text/event-stream"
+    for event in events:
+        if isinstance(event, asyncio.Event):
+            await event.wait()
+        elif event is None:
+            answer.writer.transport.abort()
+            answer.over = True
+        else:
+            await answer.write(b"data: %b\n\n" % json.dumps(event).encode())
+
+
+async def test_openai_s_client_reads_it_as_it_is_understood(service: Service, upstream: Upstream) -> None:
+    heard = asyncio.Event()
+    upstream.script_at(PATH, Dictate(DELTA, heard, DONE), Done())
+    async with openai.AsyncOpenAI(base_url=f"{service.url}/v1", api_key="none", max_retries=0) as client:
+        stream = await client.audio.transcriptions.create(
+            model="small", file=("voice.wav", SOUND), stream=True, response_format="json"
+        )
+        said = [(await anext(stream)).type]
+        heard.set()  # so the first one did not wait for the others
+        said += [event.type async for event in stream]
+    assert said == ["transcript.text.delta", "transcript.text.done"]
+    assert upstream.requests[-1].body["stream"] == ["true"]
+    record = await last(service)
+    assert (record["provider"], record["ending"], record["seconds"]) == ("Upstream", "done", 4.0)
+
+
+async def test_who_knows_no_streams_is_heard_at_once(service: Service, upstream: Upstream) -> None:
+    whole = {"text": WORDS, "usage": {"type": "duration", "seconds": 4}}
+    upstream.script_at(PATH, Status(200, whole, {"Content-Type": "application/json"}))
+    status, kind, text = await sent(service, recording(model="small", stream="true"))
+    assert (status, kind) == (200, "text/event-stream")
+    event = json.loads(text.removeprefix("data: "))
+    assert (event["type"], event["text"]) == ("transcript.text.done", WORDS)
+    assert (await last(service))["seconds"] == 4.0
+
+
+async def test_a_stream_that_breaks_off_is_cut(service: Service, upstream: Upstream) -> None:
+    upstream.script_at(PATH, Dictate(DELTA, None))
+    with pytest.raises(aiohttp.ClientError):
+        await sent(service, recording(model="small", stream="true"))
+    assert ((await last(service))["ending"], (await last(service))["error"]) == ("failed", "ProviderError")
+    upstream.script_at(PATH, Status(500, failure("It broke.")))
+    assert (await sent(service, recording(model="small", stream="true")))[0] == 502
+
+
+async def test_who_leaves_a_stream_ends_it(service: Service, upstream: Upstream) -> None:
+    upstream.script_at(PATH, Dictate(DELTA, asyncio.Event()))
+    async with service.http.post(service.url + PATH, data=recording(model="small", stream="true")) as answer:
+        await answer.content.readline()
+    await until(lambda: upstream.aborted)
+    assert (await last(service))["ending"] == "abandoned"
+
+
 async def test_a_client_that_leaves_is_noticed(service: Service, upstream: Upstream) -> None:
     upstream.script_at(PATH, Gate(asyncio.Event()))
     left = aiohttp.ClientTimeout(total=0.2)
@@ -118,7 +181,11 @@ async def test_what_is_wrong_with_a_form_is_told(service: Service, upstream: Ups
     status, param, words = await refusal(service, recording(response_format="exe"))
     assert (status, param) == (400, "response_format")
     assert "json, text, srt, verbose_json, vtt" in words
-    assert (await refusal(service, recording(stream="true")))[:2] == (501, "stream")
+    assert (await refusal(service, recording(stream="true", response_format="srt")))[:2] == (
+        400,
+        "response_format",
+    )
+    assert (await refusal(service, recording(stream="true"), "/v1/audio/translations"))[:2] == (501, "stream")
     assert (await refusal(service, recording(model="nobody's")))[:2] == (404, "model")
     assert (await refusal(service, recording(provider="Nobody")))[:2] == (404, "provider")
     assert (await refusal(service, recording(prompt="x" * 70_000)))[:2] == (400, "prompt")

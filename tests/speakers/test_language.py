@@ -53,6 +53,28 @@ async def test_a_few_words_are_of_a_language_that_many_speak(languages: Language
         assert await languages.of(text) == "ru", text
 
 
+async def test_a_few_words_may_be_of_a_language_that_is_read(languages: Languages) -> None:
+    """They decide what is too short, and nothing else."""
+    for text, languages_read, told in (
+        ("Hallo", ["de", "en"], "de"),
+        ("Gut", ["de"], "de"),
+        ("Takk", ["nb", "en"], "nb"),
+        ("Tak", ["pl"], "pl"),
+        ("Merci", ["fr", "en"], "fr"),
+        ("Paris", ["ru", "fr", "de"], "fr"),
+        ("Hello", ["ru", "ja"], "en"),
+        ("Да", ["de", "bg"], "bg"),
+        ("1234", ["de"], "en"),
+    ):
+        assert await languages.of(text, languages_read) == told, text
+    for text in ("Nice to meet you", "Good morning, did you sleep well?"):
+        for read in ("zu", "de", "ru", "nl"):
+            assert await languages.of(text, [read]) == "en", (text, read)
+    assert {name: await languages.of(text, ["sw", "ca"]) for name, text in TEXTS.items()} == {
+        name: name for name in TEXTS
+    }
+
+
 async def test_most_texts_need_no_child(languages: Languages) -> None:
     assert await languages.of("This is what you can do with it, and that is all there is.") == "en"
     assert await languages.of("Das ist nicht das, was ich mit der Frage gemeint habe.") == "de"
