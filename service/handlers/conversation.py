@@ -7,15 +7,18 @@ from msgspec import field
 from msgspec.structs import replace
 
 from service.context import Context
+from service.errors import ServiceError
+from service.events import Failed
 from service.handlers.clients import Brought, Clients, Key
 from service.handlers.conversation_form import Form, shown
 from service.handlers.files import FILE
 from service.handlers.headers import legacy, terms, wants_lines
 from service.messages import NOBODY, UNSAID, Ask, Generation, Message, tidied
 from service.multipart import Parts
-from service.routes import decoded, form, route, user
+from service.routes import Events, decoded, form, route, user
 from service.stores.ledger import Record
 from service.streaming import Stream
+from service.turns.admission import Found
 from service.turns.turn import OnDisconnect
 from service.wire.backend import EventStream, JsonLines
 
@@ -32,8 +35,8 @@ class Conversation(Generation, frozen=True, kw_only=True):
     event says how the answer can be heard. Unless `download_media` is false, pictures in the answer are
     copied, and stand in it with addresses of this service. A question that begins a conversation, which has a
     `conversation_id`, may get a `title` event after the answer; an `action` of "variant" or "continue" begins
-    none. Fields that are not listed here are accepted and
-    have no effect.
+    none. The question is kept in the chat of that id, any text of up to 200 characters, with its answer;
+    without a `conversation_id` nothing is kept. Fields that are not listed here are accepted, without effect.
 
     A part of a message may name a bucket in the place of its documents' text (`{"bucket_id": …}`), or a
     picture or a sound in it (`{"bucket_id": …, "name": …}`). `media` are pairs of an address or a data URI,
@@ -88,6 +91,11 @@ class Conversation(Generation, frozen=True, kw_only=True):
 _conversation = msgspec.json.Decoder(Conversation)
 
 
+def told(error: ServiceError) -> Events:
+    """A refusal for clients of before, which look at the lines of an answer, and not at its status."""
+    return Events(JsonLines().aside(Failed(type(error).__name__, error.message)).decode())
+
+
 class Conversations:
     """conversation."""
 
@@ -106,7 +114,7 @@ class Conversations:
     )
     async def converse(
         self, body: Conversation | Parts, headers: Mapping[str, str], record: Record
-    ) -> Stream:
+    ) -> Stream | Events:
         """Answers a conversation as server-sent events.
 
         Their types are `provider`, `reasoning`, `content`, `tool_calls`, `finish` and `usage`, which comes
@@ -119,18 +127,27 @@ class Conversations:
         `files`, and where the operator allows it, addresses of some that the provider may fetch, `media_url`.
         """
         record.wire = "backend"
+        old = legacy(headers, self._legacy)
+        try:
+            turn = await self._asked(body, headers, record)
+        except ServiceError as error:
+            if old:
+                return told(error)
+            raise
+        return Stream(turn, JsonLines() if old or wants_lines(headers) else EventStream(turn.epoch))
+
+    async def _asked(self, body: Conversation | Parts, headers: Mapping[str, str], record: Record) -> Found:
         if isinstance(body, Parts):
             body = await self._read(body)
-        kept = terms(headers, self._grace, body, body.on_disconnect)
+        held = terms(headers, self._grace, body, body.on_disconnect)
+        held = replace(held, conversation=body.conversation_id or None)
         own_base = body.base_url or body.api_base
         brought = self._clients.brought(body.provider, headers, body.api_key, own_base)
         ask = body.ask(brought)
         if body.speech and (speaker := self._speech.company.first):
             voice = body.speech if isinstance(body.speech, str) else None
             ask = replace(ask, speaker=speaker.name, voice=voice)
-        turn = await self._turns.start(ask, brought.provider, record, kept)
-        lines = wants_lines(headers) or legacy(headers, self._legacy)
-        return Stream(turn, JsonLines() if lines else EventStream(turn.epoch))
+        return await self._turns.start(ask, brought.provider, record, held)
 
     async def _read(self, parts: Parts) -> Conversation:
         """The question in a form, with what is shown. Raises `BadRequest` and `TooLarge`."""

@@ -12,6 +12,7 @@ from service.context import Caller, Context
 from service.downloads import Download
 from service.errors import BadRequest, DocumentRefused, NotFound, ServiceError
 from service.handlers.create import YES
+from service.handlers.headers import legacy
 from service.multipart import Parts
 from service.routes import Pieces, form, route, user
 from service.stores.blobs import whole
@@ -30,19 +31,23 @@ THUMBNAIL = "image/jpeg"
 
 
 class Medium(Struct, omit_defaults=True):
-    """A picture, with its size in pixels, or something to be heard or seen."""
+    """A picture, with its size in pixels, or what is heard or seen; `duration` in seconds."""
 
     name: str
     width: int | None = None
     height: int | None = None
+    duration: float | None = None
 
 
 class Added(Struct):
-    """The names of what an upload has added to a bucket: documents, and media."""
+    """The names of what an upload has added to a bucket: documents, and media.
+
+    Where every client is one of before (`server.legacy`), media are their names alone.
+    """
 
     bucket_id: str
     files: list[str]
-    media: list[Medium]
+    media: list[Medium | str]
 
 
 class Removed(Struct):
@@ -75,6 +80,7 @@ class Files:
     def __init__(self, context: Context) -> None:
         self._filing = context.filing
         self._heartbeat = context.settings.stream.heartbeat
+        self._legacy = context.settings.server.legacy
         self.routes = {
             f"{V2}/files": route(GET=self.holdings),
             f"{V2}/buckets": route(GET=self.names),
@@ -97,7 +103,9 @@ class Files:
 
     @user
     @form(files={"type": "array", "items": FILE})
-    async def add(self, bucket: str, parts: Parts, caller: Caller, record: Record) -> Added:
+    async def add(
+        self, bucket: str, parts: Parts, headers: Mapping[str, str], caller: Caller, record: Record
+    ) -> Added:
         """Adds files to a bucket, which need not exist yet: all of them, or none.
 
         What nobody here could read or show is skipped. A name that is taken gets a number, as in
@@ -111,10 +119,15 @@ class Files:
             kept = await self._filing.keep(upload)
         if kept:
             record.kind, record.wire, record.bytes = "upload", "backend", sum(file.bytes for file in kept)
+        media = [file for file in kept if not file.is_document]
+        old = legacy(headers, self._legacy)
         return Added(
             bucket_id=id,
             files=[file.name for file in kept if file.is_document],
-            media=[Medium(file.name, file.width, file.height) for file in kept if not file.is_document],
+            media=[
+                file.name if old else Medium(file.name, file.width, file.height, file.duration)
+                for file in media
+            ],
         )
 
     @user

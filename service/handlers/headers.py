@@ -14,11 +14,14 @@ UNDERSCORED = ("x_user", "x_secret", "x_api_key", "x_api_base", "x_ignored")
 
 
 def legacy(headers: Mapping[str, str], setting: str) -> bool:
-    """Whether this is a web client of before 2025-09: these spell their headers with underscores.
+    """Whether this is a web client of before 2025-12-24, by `server.legacy`.
 
-    `setting` is `server.legacy`: "auto" looks, "on" and "off" know.
+    "auto" looks for headers that are spelled with underscores, as before 2025-09. "on" takes everybody for
+    one who sends no Idempotency-Key: that is for coming back, by ids, and what such clients read has none.
     """
-    return setting == "on" or (setting == "auto" and any(name in headers for name in UNDERSCORED))
+    if setting == "on":
+        return "Idempotency-Key" not in headers
+    return setting == "auto" and any(name in headers for name in UNDERSCORED)
 
 
 def prefers_text(headers: Mapping[str, str]) -> bool:

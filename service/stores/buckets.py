@@ -74,6 +74,11 @@ class File(Struct, kw_only=True):
         return self.kind == "document"
 
     @property
+    def room(self) -> int:
+        """What it takes of a quota: its bytes, and a byte for each character of its text."""
+        return self.bytes + (self.characters or 0)
+
+    @property
     def blob(self) -> str:
         """The key of its bytes."""
         return self.id.removeprefix("file-")
@@ -148,10 +153,14 @@ class Buckets:
             await self._database.write_together((self._use, _row(user, bucket)), *rows)
         return placed
 
-    def settle(self, file: File) -> asyncio.Future[None]:
-        """Queues what was learnt of a document; done when it is durable. One that is gone stays gone."""
+    async def settle(self, file: File) -> bool:
+        """Keeps what was learnt of a document, durably; False if it was removed before."""
         learnt = {f"new_{name}": getattr(file, name) for name in LEARNT}
-        return self._database.write(self._settle, {"which": file.id, **learnt})
+        async with self._lock:
+            if not await self.existing([file.id]):
+                return False
+            await self._database.write(self._settle, {"which": file.id, **learnt})
+        return True
 
     def use(self, user: str, bucket: str) -> asyncio.Future[None]:
         """Queues that somebody needs a bucket now."""
@@ -223,9 +232,10 @@ class Buckets:
         return await self._found((is_waiting,))
 
     async def used(self) -> dict[str, int]:
-        """The bytes of each user's files."""
-        used = select(files.c.user, func.sum(files.c.bytes).label("bytes")).group_by(files.c.user)
-        return {row["user"]: int(row["bytes"]) for row in await self._database.read(used)}
+        """The room that each user's files take."""
+        room = func.sum(files.c.bytes + func.coalesce(files.c.characters, 0)).label("room")
+        used = select(files.c.user, room).group_by(files.c.user)
+        return {row["user"]: int(row["room"]) for row in await self._database.read(used)}
 
     async def existing(self, ids: Iterable[str]) -> set[str]:
         """Those of some ids that are a file's, whoever's it is."""

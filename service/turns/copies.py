@@ -130,9 +130,11 @@ class Passage:
             return None
 
     def _shown(self, event: Event) -> Event:
-        """With the addresses of the copies that there are."""
+        """With the addresses of the copies that there are; a picture without a word as clients show it."""
         sources = _media(event)
-        if not (isinstance(event, Content) and any(map(self._copies.get, sources))):
+        if not isinstance(event, Content) or not sources:
+            return event
+        if event.content and not any(map(self._copies.get, sources)):
             return event
         alt = event.alt or self._prompt()
         copies = [(source, self._copies.get(source)) for source in sources]

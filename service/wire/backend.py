@@ -46,11 +46,14 @@ class EventStream:
 
 
 class JsonLines:
-    """One JSON object a line; the clients that read it trip over everything else, comments included."""
+    """One JSON object a line; the clients that read it trip over everything else, comments included.
+
+    Blanks before an object are no more to any of them than the white space that JSON allows there.
+    """
 
     content_type = "text/event-stream; charset=utf-8"
     headers: Mapping[str, str] = {}
-    heartbeat = b""
+    heartbeat = b" "
 
     def encode(self, events: Batch, first: int) -> bytes:
         return b"".join([_encode(event) + b"\n" for event in events])

@@ -276,16 +276,16 @@ async def test_clients_of_before_get_json_lines(
     assert text(answer) == "Hello from the upstream."
 
 
-async def test_json_lines_have_no_signs_of_life(tmp_path: Path, upstream: Upstream) -> None:
+async def test_signs_of_life_are_blanks_between_json_lines(tmp_path: Path, upstream: Upstream) -> None:
     async with serving(
         tmp_path, ROW.format(url=upstream.url), CAUSERIE_STREAM_HEARTBEAT="0.02", CAUSERIE_SERVER_LEGACY="on"
     ) as service:
         upstream.script(Say("Hel"), Gate(over := asyncio.Event()), Say("lo"), Finish(), Usage(), Done())
         async with service.asking() as response:
             begun = await response.content.readuntil(b'"Hel"}\n')
-            await asyncio.sleep(0.2)
+            blanks = await response.content.readexactly(3)
             over.set()
-            assert text(lines(begun + await response.content.read())) == "Hello"
+            assert (blanks, text(lines(begun + blanks + await response.content.read()))) == (b"   ", "Hello")
 
 
 async def test_a_client_that_leaves_is_noticed_upstream(service: Service, upstream: Upstream) -> None:

@@ -178,5 +178,5 @@ def test_nothing_opens_or_closes_a_stream() -> None:
         assert (wire.encode([], 0), wire.end()) == (b"", b"")
 
 
-def test_the_sign_of_life_is_a_comment_where_there_are_comments() -> None:
-    assert (EventStream.heartbeat, JsonLines.heartbeat) == (b": ping\n\n", b"")
+def test_the_sign_of_life_is_a_comment_where_there_are_comments_and_white_space_elsewhere() -> None:
+    assert (EventStream.heartbeat, JsonLines.heartbeat) == (b": ping\n\n", b" ")
