@@ -12,11 +12,13 @@ from service.routes import File, Text, anyone, route
 
 WEB = Path(__file__).parent.parent / "web"
 POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; media-src 'self';"
-    " connect-src 'self'; font-src 'self'; manifest-src 'self'; form-action 'self'; base-uri 'none';"
-    " frame-ancestors 'none'"
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:;"
+    " media-src 'self' blob:; connect-src 'self'; font-src 'self'; manifest-src 'self'; form-action 'self';"
+    " base-uri 'none'; frame-ancestors 'none'"
 )
 """Nothing that an answer contains can run, or reach another host."""
+UNSEEN = {"X-Robots-Tag": "noindex, nofollow", "Cache-Control": "no-store"}
+"""No search engine lists it, nobody keeps it."""
 
 
 class Pages:
@@ -26,6 +28,12 @@ class Pages:
         self._files = {file.name: file for file in WEB.iterdir() if file.is_file()}
         self.routes = {
             "/": route(GET=self.home),
+            "/chat": route(GET=self.towards_chat),
+            "/chat/": route(GET=self.chat),
+            "/chat/{id}": route(GET=self.one_chat),
+            "/keys": route(GET=self.towards_keys),
+            "/keys/": route(GET=self.keys_page),
+            "/share/{id}": route(GET=self.shared),
             "/stats": route(GET=self.towards_statistics),
             "/stats/": route(GET=self.statistics),
             "/web/{name}": route(GET=self.file),
@@ -35,6 +43,40 @@ class Pages:
     async def home(self, headers: Mapping[str, str]) -> File | Text:
         """The page for a browser, a word for everybody else."""
         return self._sent("index.html") if wants_page(headers) else Text("Backend API Home")
+
+    @anyone
+    async def chat(self) -> File:
+        """The page; with `#` and the id of a share it goes on to what is shared."""
+        return self._sent("index.html")
+
+    @anyone
+    async def towards_chat(self, headers: Mapping[str, str]) -> File:
+        """The same page; browsers that left out the slash are sent to its address."""
+        if wants_page(headers):
+            raise web.HTTPMovedPermanently("/chat/")
+        return await self.chat()
+
+    @anyone
+    async def one_chat(self, id: str) -> File:
+        """The page, which opens the chat of this id where it is the reader's."""
+        return self._sent("index.html")
+
+    @anyone
+    async def keys_page(self) -> File:
+        """The page of keys, for the operator; it asks for one where one is needed."""
+        return self._sent("keys.html")
+
+    @anyone
+    async def towards_keys(self, headers: Mapping[str, str]) -> File:
+        """The same page; browsers that left out the slash are sent to its address."""
+        if wants_page(headers):
+            raise web.HTTPMovedPermanently("/keys/")
+        return await self.keys_page()
+
+    @anyone
+    async def shared(self, id: str) -> File:
+        """The page of a shared chat, which asks for that itself: the same whether there is one or not."""
+        return self._sent("shared.html", UNSEEN)
 
     @anyone
     async def statistics(self) -> File:
@@ -55,7 +97,6 @@ class Pages:
             raise NotFound(f"The page has no file {name!r}.")
         return self._sent(name)
 
-    def _sent(self, name: str) -> File:
-        return File(
-            self._files[name], headers={"Cache-Control": "no-cache", "Content-Security-Policy": POLICY}
-        )
+    def _sent(self, name: str, others: Mapping[str, str] = {}) -> File:
+        headers = {"Cache-Control": "no-cache", "Content-Security-Policy": POLICY, **others}
+        return File(self._files[name], headers=headers)

@@ -1,22 +1,29 @@
 /** How one answer looks, from the first sign of life to its last word. */
 import { button, copyButton, element } from "./dom.js";
 import { Markup } from "./markup.js";
+import { divided } from "./media.js";
 import { say } from "./messages.js";
+import { figures } from "./pictures.js";
+import { sourcesShown } from "./sources.js";
+import { SpeakButton } from "./speaking.js";
+import { arrows } from "./variants.js";
 
 /** @typedef {import("./turn.js").Answer} Answer */
-/** @typedef {{again: () => void, choose: () => void, changed: () => void}} Acts what a reader can do from here */
 
 const guillemets = () => ["«", "»"].map((sign) => element("b", { "aria-hidden": "true" }, sign));
 
 export class AnswerView {
-  /** @param {Answer} answer @param {Acts} acts */
-  constructor(answer, acts) {
+  /** @param {import("./tree.js").Node} place where it stands in its chat @param {import("./transcript.js").Acts} acts */
+  constructor(place, acts) {
+    const answer = /** @type {Answer} */ (place.message);
+    this.place = place;
     this.answer = answer;
     this.acts = acts;
     this.heading = element("h2", { className: "unseen" });
     this.running = answer.state === "running";
     this.thinking = false;
     this.frame = 0;
+    this.looks = "";
     this.patience = "";
     this.problem = "";
     this.status = element("span");
@@ -25,15 +32,22 @@ export class AnswerView {
     this.reasoning = element("div", { className: "reasoning" });
     this.thoughts = element("details", { hidden: true }, this.summary, this.reasoning);
     this.body = element("div", { className: "markup" });
+    this.said = divided("");
+    this.media = element("div", { className: "media" });
     this.outcome = element("div", { className: "outcome" });
+    this.sources = element("div");
     this.foot = element("footer");
     this.node = element(
       "article",
       { className: "answer" },
-      ...[this.heading, this.thoughts, this.body, this.waiting, this.outcome, this.foot],
+      ...[this.heading, this.thoughts, this.body, this.media, this.waiting, this.outcome, this.sources, this.foot],
     );
     this.markup = new Markup(this.body, acts.changed);
+    this.voice = new SpeakButton(() => ({ text: this.said.text, turn: answer.turn }), (problem) => this.#tell(problem));
   }
+
+  /** @param {import("./tree.js").Node} place @returns {boolean} whether this is how it looks */
+  shows = (place) => place === this.place && place.message === this.answer;
 
   /** What the reader is waiting for, until something comes. @param {string} text */
   wait(text) {
@@ -61,8 +75,11 @@ export class AnswerView {
     this.#wait();
     this.#think();
     this.outcome.replaceChildren(...notes.map((note) => element("p", { className: "note" }, note)));
-    if (content !== this.markup.text) this.markup.show(content);
-    if (this.running && content !== this.markup.shown) this.markup.renderSoon();
+    this.said = divided(content);
+    const { text } = this.said;
+    this.#picture();
+    if (text !== this.markup.text) this.markup.show(text);
+    if (this.running && text !== this.markup.shown) this.markup.renderSoon();
     this.acts.changed();
   }
 
@@ -71,19 +88,25 @@ export class AnswerView {
     this.running = false;
     this.update();
     this.#showOutcome(last);
+    this.sources.replaceChildren(...sourcesShown(this.answer.sources));
     this.setLast(last);
   }
 
   /** @param {boolean} last */
   setLast(last) {
-    const { content, state, name, tokens } = this.answer;
-    this.foot.replaceChildren();
-    if (content !== "") {
-      this.foot.append(copyButton(say("copy"), say("copied"), () => content, say("copyAnswer")));
+    const looks = [last, this.running, ...this.place.variants.keys()].join();
+    if (looks === this.looks) return;
+    this.looks = looks;
+    const { state, name, tokens } = this.answer;
+    const { text } = this.said;
+    this.foot.replaceChildren(...arrows(this.place, this.acts.go));
+    if (text !== "" && !this.running) {
+      this.foot.append(copyButton(say("copy"), say("copied"), () => text, say("copyAnswer")), this.voice.node);
     }
     if (last && ["done", "stopped"].includes(state)) {
       this.foot.append(button("again", say("regenerate"), this.acts.again));
     }
+    if (this.running) return;
     const facts = [name, tokens && say("tokens", { count: tokens })].filter(Boolean).join(" · ");
     if (facts) this.foot.append(element("small", {}, facts));
     this.outcome.querySelector(".acts")?.toggleAttribute("hidden", !last);
@@ -93,6 +116,20 @@ export class AnswerView {
     const { content, reasoning } = this.answer;
     this.status.textContent = this.problem || this.patience;
     this.waiting.hidden = !this.running || (this.problem === "" && content + reasoning !== "");
+  }
+
+  /** What is there stays: a picture that is looked at, a sound that is heard. */
+  #picture() {
+    const { media } = this.said;
+    if (media.length < this.media.children.length) this.media.replaceChildren();
+    this.media.append(...figures(media.slice(this.media.children.length)));
+  }
+
+  /** What went wrong when it was read aloud. @param {string} problem */
+  #tell(problem) {
+    this.unspoken?.remove();
+    this.unspoken = element("p", { className: "note", role: "alert" }, problem);
+    if (problem) this.foot.after(this.unspoken);
   }
 
   /** Reasoning is open while it grows and folds away once, when the answer begins or ends. */

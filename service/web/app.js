@@ -1,135 +1,141 @@
-/** The page: what happens when, and who is told. */
+/** The page: its parts, and who is told what. */
+import { idInAddress, leaveForShared, showAddress, whenGone } from "./address.js";
+import { Chat } from "./chat.js";
 import { Chooser } from "./chooser.js";
 import { Composer } from "./composer.js";
+import { Conversation, newChat } from "./conversation.js";
+import { confirmed } from "./dialog.js";
 import { element, icon } from "./dom.js";
+import { dress } from "./dress.js";
 import { Follower } from "./follow.js";
+import { History } from "./history.js";
+import { SideBar } from "./history.view.js";
 import { Login } from "./login.js";
-import { language, say } from "./messages.js";
+import "./media.words.js";
+import { say } from "./messages.js";
+import { PictureDialog } from "./pictures.js";
 import { whenNobody } from "./service.js";
-import * as store from "./store.js";
-import { Reading } from "./reading.js";
+import { change, remove } from "./service.chats.js";
+import { openSettings } from "./settings.js";
+import { openChatSettings } from "./settings.chat.js";
+import { openShare } from "./share.js";
+import { listen } from "./shortcuts.js";
+import { keepChoice, preferences } from "./store.js";
+import { hush } from "./speaking.js";
+import { takeOver } from "./takeover.js";
 import { Transcript } from "./transcript.js";
-import { history, newAnswer } from "./turn.js";
 import { Welcome, embeddedLoads } from "./welcome.js";
+import "./words.js";
 
-/** Milliseconds between two times that a growing answer is kept on the device. */
-const KEEPING = 1_000;
+/** @typedef {import("./chat.js").Listed} Listed */
 
 const find = (/** @type {string} */ selector) => /** @type {any} */ (document.querySelector(selector));
 
-let chat = store.chat();
-let choice = store.choice();
-/** @type {Reading | null} the answer that is under way */
-let reading = null;
-let kept = 0;
-
-document.documentElement.lang = language;
-for (const node of document.querySelectorAll("[data-say]")) {
-  const [key, ...attributes] = /** @type {any} */ (node).dataset.say.split(" ");
-  for (const attribute of attributes) node.setAttribute(attribute, say(key));
-  if (!attributes.length) node.textContent = say(key);
-}
-for (const node of document.querySelectorAll("[data-icon]")) {
-  node.prepend(icon(/** @type {any} */ (node).dataset.icon));
-}
-
+dress();
 const follower = new Follower(find("#latest"));
-const login = new Login(find("#login"), find("#leave"));
+const login = new Login(find("#login"), find("#leave"), ({ admin }) => (find("#to-keys").hidden = !admin));
 const chooser = new Chooser(find("#chooser"), choose);
-const composer = new Composer(find("#composer"), { send: ask, stop: () => reading?.stop() });
-const welcome = new Welcome(find("#welcome"), ask, goBack);
 const transcript = new Transcript(find("#transcript"), {
-  again: () => askAgain(),
-  choose: () => openChooser(),
+  again: () => open.again(),
+  choose: openChooser,
   changed: () => follower.changed(),
+  edit: (place, content) => open.edit(place, content),
+  go: (variant) => open.go(variant),
 });
+const open = new Conversation(transcript, { shown, begun, kept: () => list.tell(), announce, notice });
+const composer = new Composer(find("#composer"), {
+  send: (content) => open.ask(content),
+  stop: () => open.stop(),
+  announce,
+});
+new PictureDialog();
+const welcome = new Welcome(find("#welcome"), (text) => open.ask(text));
+const sideBar = new SideBar(find("#side"), {
+  open: go,
+  change: (listed, changes) => attempt(change(listed.id, changes)),
+  share,
+  remove: removeChat,
+});
+const list = new History(listed, () => open.chat.id);
 
 find("textarea").placeholder = say("placeholder");
-find("#choice").addEventListener("click", openChooser);
-find("#new").addEventListener("click", beginNewChat);
-addEventListener("keydown", (event) => {
-  if (event.key === "Escape" && !event.isComposing && !find("dialog[open]")) reading?.stop();
+for (const id of ["#new", "#new-here"]) find(id).addEventListener("click", beginNewChat);
+const acts = {
+  "#choice": openChooser,
+  "#private": () => changeTo(newChat({ isPrivate: !open.chat.isPrivate })),
+  "#share": () => share(open.chat),
+  "#chat-settings": () => openChatSettings(open.chat.settings, (settings) => open.keepSettings(settings)),
+  "#settings": () => openSettings(() => list.tell(), showHint),
+  "#archived": showArchive,
+};
+for (const [id, act] of Object.entries(acts)) find(id).addEventListener("click", act);
+listen({
+  newChat: beginNewChat,
+  seek: () => sideBar.seek(),
+  toggleSide: () => sideBar.toggle(),
+  editLast: () => transcript.editLast(),
+  stop: () => (sideBar.isOpen ? sideBar.close() : hush() || open.stop()),
 });
-addEventListener("pagehide", keep);
-
 whenNobody(() => login.enter());
-login.enter().catch(() => {}); // the chat itself tells that the service does not answer
-showChoice();
-showChat();
-welcome.watch();
+if (!leaveForShared()) begin();
 
-/** @param {string} text */
-function ask(text) {
-  if (reading) return;
-  chat.title ||= text.slice(0, 60);
-  chat.messages.push({ role: "user", content: text });
-  transcript.ask(text);
-  answerLast();
+async function begin() {
+  showHint();
+  whenGone(showChat);
+  showChat(idInAddress());
+  welcome.watch();
+  await login.enter().catch(() => {}); // what is wrong the chat itself tells: the service does not answer
+  if (await takeOver()) list.tell();
+  else list.refresh();
 }
 
-function askAgain() {
-  if (reading || chat.messages.at(-1)?.role !== "assistant") return;
-  chat.messages.pop();
-  transcript.forget();
-  answerLast();
+/** @param {string | null} id */
+function showChat(id) {
+  changeTo(id === null ? newChat() : new Chat({ id }));
 }
 
-/** Lets the chosen model answer what stands at the end of the chat. */
-function answerLast() {
-  const answer = newAnswer();
-  const asked = { messages: history(chat.messages), conversation_id: chat.id, id: store.unique() };
-  const question = { body: { ...target(), ...asked, on_disconnect: "wait" }, key: store.unique() };
-  chat.messages.push(answer);
-  const view = transcript.answer(answer);
-  if (embeddedLoads(welcome.providers)) view.wait(say("embeddedWaits"));
-  showTitle();
-  composer.focus();
+function beginNewChat() {
+  sideBar.close();
+  showAddress(null);
+  changeTo(newChat());
+}
+
+/** @param {Listed} listed */
+async function go({ id, message }) {
+  if (id !== open.chat.id) {
+    showAddress(id);
+    await changeTo(new Chat({ id }));
+  }
+  if (!message) return;
+  follower.release();
+  open.reveal(message);
+}
+
+/** @param {Chat} chat */
+async function changeTo(chat) {
+  open.open(chat);
   follower.jump();
-  announce(say("answering", { name: choice?.model ? choice.label : say("title") }));
-  follow(view, question);
+  list.unread.delete(chat.id);
+  sideBar.show(list);
+  composer.focus();
+  if (isAddressed()) await open.load();
 }
 
-/** @param {import("./answer.js").AnswerView} view @param {import("./reading.js").Question | null} question */
-async function follow(view, question) {
-  const own = (reading = new Reading(view.answer, told(view), question));
-  const asked = chat;
-  composer.setRunning(true);
-  await own.run();
-  if (reading === own) reading = null;
-  if (asked !== chat) return store.keepWhereItIs(asked);
-  composer.setRunning(false);
-  keep();
-  view.settle(view === transcript.last);
-  await view.markup.finish();
-  announce(outcome(view.answer));
+/** @returns {boolean} the service has the open chat, as far as one knows, or will have it */
+function isAddressed() {
+  return idInAddress() === open.chat.id;
 }
-
-/** @param {import("./answer.js").AnswerView} view @returns {import("./reading.js").Told} */
-function told(view) {
-  const asked = chat;
-  return {
-    changed: (event) => {
-      if (event.type === "title" && asked === chat) retitle(event.title);
-      view.updateSoon();
-      if (performance.now() - kept > KEEPING) keep();
-    },
-    reached: () => {
-      view.trouble("");
-      keep();
-    },
-    broke: (what) => {
-      view.trouble(say(what));
-      announce(say(what));
-    },
-  };
-}
-
-const target = () => ({ provider: choice?.provider ?? null, model: choice?.model ?? null });
 
 /** @param {import("./turn.js").Answer} answer */
-function outcome({ state, error }) {
-  if (error) return error.message || say(error.kind);
-  return say(state === "done" ? "answered" : state);
+function begun(answer) {
+  const { id, isPrivate, settings } = open.chat;
+  if (!isPrivate) showAddress(id, true);
+  if (!isPrivate) list.expect(id);
+  if (embeddedLoads(welcome.providers)) transcript.viewOf(answer)?.wait(say("embeddedWaits"));
+  shown();
+  composer.focus();
+  follower.jump();
+  announce(say("answering", { name: settings.model ? (settings.label ?? settings.model) : say("title") }));
 }
 
 /** @param {string} text told to screen readers, once: at the beginning and the end of an answer, and when it hangs */
@@ -137,67 +143,79 @@ function announce(text) {
   if (find("#announcement").textContent !== text) find("#announcement").textContent = text;
 }
 
-function beginNewChat() {
-  reading?.stop();
-  if (chat.messages.length) store.keepPrevious(chat);
-  changeTo(store.newChat());
+/** @param {string} text */
+function notice(text) {
+  find("#notice").textContent = text;
+  find("#notice").hidden = text === "";
 }
 
-function goBack() {
-  changeTo(store.previous() ?? store.newChat());
-  store.keepPrevious(null);
+function shown() {
+  const { title, isPrivate, leaf, settings } = open.chat;
+  const isEmpty = leaf.parent === null;
+  const name = settings.label || settings.model || say("auto");
+  document.title = title ? `${title} · ${say("title")}` : say("title");
+  welcome.show(isEmpty && !isAddressed());
+  composer.setRunning(open.isRunning);
+  for (const id of ["#new", "#new-here"]) find(id).disabled = isEmpty && !isAddressed();
+  find("#private").hidden = !isEmpty || isAddressed();
+  find("#private").setAttribute("aria-pressed", String(isPrivate));
+  find("#is-private").hidden = !isPrivate;
+  find("#share").hidden = isPrivate || isEmpty;
+  find("#choice").replaceChildren(element("span", {}, name), icon("down"));
+  find("#choice").setAttribute("aria-label", say("chosen", { name }));
 }
 
-/** @param {store.Chat} other */
-function changeTo(other) {
-  reading = null;
-  chat = other;
-  composer.setRunning(false);
-  keep();
-  showChat();
-  composer.focus();
+function showHint() {
+  find("#hint").textContent = say(preferences.enterSends ? "hint" : "hintControl");
 }
 
-function showChat() {
-  showTitle();
-  follower.jump();
-  transcript.show(chat.messages);
-  // What was being answered when the page was left is read on where it stood.
-  if (transcript.last?.running) follow(transcript.last, null);
+/** The list was read again; what is new in the open chat comes in. @param {History} read */
+function listed(read) {
+  sideBar.show(read);
+  const known = read.find(open.chat.id);
+  if (known && isAddressed()) open.refresh(known);
 }
 
-function showTitle() {
-  document.title = chat.title ? `${chat.title} · ${say("title")}` : say("title");
-  welcome.show(chat.messages.length === 0, store.previous()?.title ?? "");
-  find("#new").disabled = chat.messages.length === 0;
+/** @param {Promise<unknown>} changing */
+async function attempt(changing) {
+  try {
+    await changing;
+  } catch (error) {
+    announce(say("notChanged", { reason: /** @type {Error} */ (error).message }));
+  }
+  await list.tell();
 }
 
-/** @param {string} title */
-function retitle(title) {
-  chat.title = title;
-  showTitle();
+/** @param {{id: string, share: string | null}} shared */
+function share(shared) {
+  openShare(shared, (id) => {
+    shared.share = id;
+    list.tell();
+  });
 }
 
-function keep() {
-  kept = performance.now();
-  find("#not-kept").hidden = store.keepChat(chat);
+/** @param {Listed} listed */
+async function removeChat({ id, title }) {
+  const text = say("deleteMeans", { title: title || say("untitled") });
+  if (!(await confirmed(say("deleteChat"), text, say("delete")))) return;
+  await attempt(remove(id).then(() => announce(say("deleted"))));
+  if (id === open.chat.id) beginNewChat();
+}
+
+function showArchive() {
+  list.show({ isArchive: !list.isArchive });
+  find("#archived").setAttribute("aria-pressed", String(list.isArchive));
 }
 
 async function openChooser() {
   await welcome.look();
-  chooser.open(welcome.providers, choice);
+  const { provider = null, model = null, label = "" } = open.chat.settings;
+  chooser.open(welcome.providers, { provider, model, label });
 }
 
-/** @param {store.Choice} chosen */
+/** @param {import("./store.js").Choice} chosen */
 function choose(chosen) {
-  choice = chosen;
-  store.keepChoice(chosen);
-  showChoice();
+  keepChoice(chosen);
+  open.keepSettings({ ...open.chat.settings, ...chosen });
   composer.focus();
-}
-
-function showChoice() {
-  const name = choice?.label ?? say("auto");
-  find("#choice").replaceChildren(element("span", {}, name), icon("down"));
-  find("#choice").setAttribute("aria-label", say("chosen", { name }));
 }

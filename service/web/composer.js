@@ -1,16 +1,26 @@
 /** Where one writes: grows with the text, sends with Enter, stops with Escape. */
+import { Attachments } from "./attachments.js";
 import { icon } from "./dom.js";
 import { say } from "./messages.js";
+import { contentOf } from "./parts.js";
+import { preferences } from "./store.js";
+import { readable } from "./turn.js";
 
 const touch = matchMedia("(hover: none) and (pointer: coarse)");
 
 export class Composer {
-  /** @param {HTMLFormElement} form @param {{send: (text: string) => void, stop: () => void}} acts */
+  /**
+   * @param {HTMLFormElement} form
+   * @param {object} acts
+   * @param {(content: string | import("./parts.js").Part[]) => void} acts.send
+   * @param {() => void} acts.stop
+   * @param {(text: string) => void} acts.announce
+   */
   constructor(form, acts) {
     this.acts = acts;
     this.running = false;
     this.field = /** @type {HTMLTextAreaElement} */ (form.elements.namedItem("message"));
-    this.button = /** @type {HTMLButtonElement} */ (form.querySelector("button"));
+    this.button = /** @type {HTMLButtonElement} */ (form.querySelector("#send"));
     form.addEventListener("submit", (event) => {
       event.preventDefault();
       if (this.running) acts.stop();
@@ -18,6 +28,7 @@ export class Composer {
     });
     this.field.addEventListener("input", () => this.#changed());
     this.field.addEventListener("keydown", (event) => this.#pressed(event));
+    this.attachments = new Attachments(form, { changed: () => this.#changed(), announce: acts.announce });
     this.setRunning(false);
   }
 
@@ -36,21 +47,25 @@ export class Composer {
 
   /** @param {KeyboardEvent} event */
   #pressed(event) {
-    if (event.key !== "Enter" || event.shiftKey || event.isComposing || touch.matches) return;
+    if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+    const isSent = event.ctrlKey || event.metaKey || (preferences.enterSends && !touch.matches);
+    if (!isSent) return;
     event.preventDefault();
     if (!this.running) this.#send();
   }
 
   #send() {
-    const text = this.field.value.trim();
-    if (text === "") return;
+    const text = readable(this.field.value).trim();
+    if (this.attachments.pending) return this.acts.announce(say("notYet"));
+    if (text === "" && !this.attachments.ready) return;
     this.field.value = "";
     if (touch.matches) this.field.blur();
-    this.acts.send(text);
+    this.acts.send(contentOf(this.attachments.take(), text));
   }
 
   #changed() {
-    this.button.disabled = !this.running && this.field.value.trim() === "";
+    const isEmpty = this.field.value.trim() === "" && !this.attachments.ready;
+    this.button.disabled = !this.running && (isEmpty || this.attachments.pending);
     if (CSS.supports("field-sizing", "content")) return;
     this.field.style.height = "auto";
     this.field.style.height = `${this.field.scrollHeight}px`;

@@ -19,6 +19,12 @@ export class Follower {
     this.changed();
   }
 
+  /** Stays where one is. */
+  release() {
+    this.following = false;
+    this.changed();
+  }
+
   /** Something grew. */
   changed() {
     if (this.following) scrollTo({ top: document.documentElement.scrollHeight, behavior: "instant" });

@@ -9,10 +9,14 @@ export class Login {
   /** @type {(() => void) | null} there while the form is */
   #admit = null;
 
-  /** @param {HTMLDialogElement} dialog @param {HTMLButtonElement} leave */
-  constructor(dialog, leave) {
+  /**
+   * @param {HTMLDialogElement} dialog @param {HTMLButtonElement} leave
+   * @param {(session: service.Session) => void} told who is there
+   */
+  constructor(dialog, leave, told) {
     this.dialog = dialog;
     this.leave = leave;
+    this.told = told;
     this.field = /** @type {HTMLInputElement} */ (dialog.querySelector("input"));
     this.problem = /** @type {HTMLElement} */ (dialog.querySelector("[role=alert]"));
     dialog.querySelector("form")?.addEventListener("submit", (event) => this.#logIn(event));
@@ -59,8 +63,10 @@ export class Login {
   }
 
   /** @param {service.Session} session */
-  #show({ user, needs_key }) {
+  #show(session) {
+    const { user, needs_key } = session;
     this.leave.hidden = user === null || !needs_key;
+    this.told(session);
   }
 
   /** @param {string} text */

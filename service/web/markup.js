@@ -1,6 +1,7 @@
 /** Shows Markdown that grows: the service renders it, this file puts the result in its place. */
 import { copyButton, element } from "./dom.js";
 import { say } from "./messages.js";
+import { boundary } from "./sections.js";
 import { rendered } from "./service.js";
 
 /** Milliseconds between two renderings of a growing text; a slow service is asked more rarely. */
@@ -10,17 +11,27 @@ const PAUSE = 300;
 const NEXT_BLOCK = /\n\s*\n|\n(?=\s*(?:[-*+>#|]|\d+[.)]|```|~~~))/;
 const FENCE = /\n(?=\s*(?:```|~~~))/;
 
+/** Characters of a long text that are shown before they are rendered: as many as a screen has room for. */
+const AHEAD = 6_000;
+
 export class Markup {
-  /** @param {HTMLElement} place @param {() => void} changed called when the place looks different */
-  constructor(place, changed) {
+  /**
+   * @param {HTMLElement} place @param {() => void} changed called when the place looks different
+   * @param {(text: string) => Promise<string>} [render] from who has the HTML already
+   */
+  constructor(place, changed, render = rendered) {
     this.place = place;
     this.changed = changed;
+    this.render = render;
     this.text = "";
     this.shown = "";
     /** @type {string[]} the source of each block that stands in `place` */
     this.blocks = [];
     this.tail = element("span", { className: "tail" });
+    /** How much of the text, and how many of the blocks, no later text changes any more. */
+    this.settled = { text: 0, blocks: 0 };
     this.plain = true;
+    this.failed = false;
     this.finished = false;
     this.timer = 0;
     /** @type {Promise<void> | null} */
@@ -42,9 +53,10 @@ export class Markup {
     this.finished = true;
     clearTimeout(this.timer);
     await this.busy;
-    if (this.shown !== this.text) await this.#render();
+    this.failed = false;
+    while (this.shown !== this.text && !this.failed) await this.#render();
     if (this.shown === this.text) this.tail.remove();
-    for (const scroller of this.place.querySelectorAll("pre, .table")) reachable(scroller);
+    for (const scroller of this.place.querySelectorAll("pre, .table")) seen.observe(scroller);
   }
 
   /** @param {number} pause */
@@ -61,18 +73,28 @@ export class Markup {
   }
 
   async #renderOnce() {
-    const text = this.text;
+    const { text, settled } = this;
+    const end = this.render === rendered ? boundary(text, settled.text) : text.length;
     const started = performance.now();
     try {
-      this.#replaceFrom(await rendered(text));
-      this.shown = text;
-      this.plain = false;
+      this.#replaceFrom(await this.render(text.slice(settled.text, end)));
+      this.shown = text.slice(0, end);
+      if (end < text.length) this.#settle();
+      this.plain = this.failed = false;
     } catch {
       // The words matter more than their looks: they stay as plain text, and the next call tries again.
-      this.plain = true;
+      this.plain = this.failed = true;
     }
     this.#showTail();
     if (!this.finished) this.#wait(Math.max(PAUSE, 4 * (performance.now() - started)));
+  }
+
+  /** What is shown stays: what follows in a long text is rendered by itself. */
+  #settle() {
+    const blocks = Array.from(this.place.children).slice(this.settled.blocks);
+    this.place.append(element("div", { className: "part" }, ...blocks));
+    this.settled = { text: this.shown.length, blocks: this.place.children.length };
+    this.blocks = [];
   }
 
   /** Blocks that did not change stay as they are: a selection in them, a scrolled table, a focused button. */
@@ -82,7 +104,7 @@ export class Markup {
     let same = 0;
     while (same < blocks.length && blocks[same] === this.blocks[same]) same++;
     this.tail.remove();
-    while (this.place.children.length > same) this.place.lastElementChild?.remove();
+    while (this.place.children.length > this.settled.blocks + same) this.place.lastElementChild?.remove();
     this.place.append(...Array.from(fresh.children).slice(same).map(dressed));
     this.blocks = blocks;
   }
@@ -91,7 +113,8 @@ export class Markup {
     const end = lastLine(this.place);
     const inCode = end.matches("code");
     const rest = this.text.slice((inCode ? this.shown : this.shown.trimEnd()).length);
-    this.tail.textContent = this.plain ? rest : rest.split(inCode ? FENCE : NEXT_BLOCK)[0];
+    const ahead = this.failed ? rest : rest.slice(0, AHEAD);
+    this.tail.textContent = this.plain ? ahead : ahead.split(inCode ? FENCE : NEXT_BLOCK)[0];
     if (this.tail.parentNode !== end) end.append(this.tail);
     this.changed();
   }
@@ -130,6 +153,15 @@ function codeFigure(pre) {
   figure.append(element("figcaption", {}, element("span", {}, name), copy), pre);
   return figure;
 }
+
+/** Whoever asks how wide something is out of sight has it laid out: one waits until it is seen. */
+const seen = new IntersectionObserver((entries) => {
+  for (const { target, isIntersecting } of entries) {
+    if (!isIntersecting) continue;
+    seen.unobserve(target);
+    reachable(target);
+  }
+});
 
 /** What is wider than the column must be reachable by keyboard, and only that. @param {Element} scroller */
 function reachable(scroller) {

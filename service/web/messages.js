@@ -1,3 +1,5 @@
+import { preferences } from "./store.js";
+
 /** What the page says, in each language it speaks. A plural is an object of the forms that Intl.PluralRules names. */
 export const messages = {
   en: {
@@ -43,7 +45,6 @@ export const messages = {
       "What is photosynthesis?",
       "Write a Python function that reverses a string",
     ],
-    previous: "Back to “{title}”",
     answering: "{name} is answering",
     answered: "The answer is complete",
     stopped: "Stopped",
@@ -71,7 +72,6 @@ export const messages = {
     cutOff: "The answer reached its limit of length.",
     empty: "The model had nothing to say.",
     tokens: { one: "{count} token", other: "{count} tokens" },
-    notKept: "This device's storage is full or closed: the chat will not survive a reload.",
   },
   ru: {
     title: "Causerie",
@@ -127,7 +127,6 @@ export const messages = {
       "What is photosynthesis?",
       "Write a Python function that reverses a string",
     ],
-    previous: "Вернуться к «{title}»",
     answering: "{name} отвечает",
     answered: "Ответ готов",
     stopped: "Остановлено",
@@ -160,7 +159,6 @@ export const messages = {
     cutOff: "Ответ достиг предельной длины.",
     empty: "Модели нечего сказать.",
     tokens: { one: "{count} токен", few: "{count} токена", many: "{count} токенов", other: "{count} токена" },
-    notKept: "Хранилище на этом устройстве заполнено или закрыто: после перезагрузки чат пропадёт.",
   },
 };
 
@@ -175,7 +173,7 @@ export function spoken(wanted) {
   return /** @type {"en" | "ru"} */ (known ?? "en");
 }
 
-export const language = spoken(navigator.languages ?? []);
+export const language = spoken([preferences.language, ...(navigator.languages ?? [])]);
 const plurals = new Intl.PluralRules(language);
 
 /**

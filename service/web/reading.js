@@ -25,6 +25,7 @@ export class Reading {
   #patience = new Patience();
   #heard = false;
   #stopping = false;
+  #leaving = false;
 
   /** @param {Answer} answer @param {Told} told @param {Question | null} question null: it was asked before */
   constructor(answer, told, question) {
@@ -33,12 +34,12 @@ export class Reading {
     this.question = question;
   }
 
-  /** Always leaves the answer in another state than `running`. */
+  /** Leaves the answer in another state than `running`, unless the reader leaves. */
   async run() {
     const { answer } = this;
     while (answer.state === "running") {
       const problem = await this.#read();
-      if (answer.state !== "running") return;
+      if (answer.state !== "running" || (this.#leaving && answer.turn)) return;
       if (this.#leave.signal.aborted) answer.state = "stopped";
       else if (answer.reason && !problem) conclude(answer);
       else if (!this.#passes(problem)) this.#giveUp(problem);
@@ -52,6 +53,12 @@ export class Reading {
     this.#stopping = true;
     if (this.answer.turn) this.#end(this.answer.turn);
     setTimeout(() => this.#leave.abort(), LAST_WORDS);
+  }
+
+  /** Reads no further, as soon as the question has arrived: the turn goes on, and can be read again. */
+  leave() {
+    this.#leaving = true;
+    if (this.answer.turn) this.#leave.abort();
   }
 
   /** @param {string} turn */
@@ -85,6 +92,7 @@ export class Reading {
   #reached(turn) {
     if (this.#stopping && turn && !this.answer.turn) this.#end(turn);
     this.answer.turn ||= turn;
+    if (this.#leaving) this.#leave.abort();
     this.told.reached();
   }
 

@@ -1,5 +1,5 @@
 /** The service's routes, as functions. */
-const BASE = "/backend-api/v2";
+export const BASE = "/backend-api/v2";
 
 /** The service said no; `message` is its own and says what to do. */
 export class Refused extends Error {
@@ -75,6 +75,17 @@ export const session = async () => (await sent("/session")).json();
 /** @param {string} key @returns {Promise<Session>} */
 export const logIn = async (key) => (await sent("/session", { body: { key } })).json();
 
+/** @param {object} wish as OpenAI has it @param {AbortSignal} signal @returns {Promise<Response>} sound, as it is made */
+export const speech = (wish, signal) => request("/v1/audio/speech", { body: wish, signal });
+
+/** Where a browser finds sound without asking for it. @param {Record<string, string>} query */
+export const speechAddress = (query) => `${BASE}/synthesize/default?${new URLSearchParams(query)}`;
+
+/** @typedef {{id: string, name: string, language: string, gender: string, speaker: string}} Voice */
+
+/** @returns {Promise<Voice[]>} */
+export const voices = async () => (await (await request("/v1/audio/voices")).json()).voices;
+
 export const logOut = () => sent("/session", { method: "DELETE" });
 
 /** @param {Record<string, string>} query @returns {Promise<any>} sums by day, model, provider and user */
@@ -95,19 +106,22 @@ export const personAddress = (user) => `${BASE}/persons/${encodeURIComponent(use
 /** @typedef {Omit<RequestInit, "body"> & {body?: object}} Options */
 
 /** @param {string} path @param {Options} [options] @returns {Promise<Response>} */
-async function request(path, options) {
+export const request = (path, options) => admitted(() => sent(path, options));
+
+/** What nobody was refused is asked again by somebody. @template T @param {() => Promise<T>} ask @returns {Promise<T>} */
+export async function admitted(ask) {
   try {
-    return await sent(path, options);
+    return await ask();
   } catch (error) {
     if (!(error instanceof Nobody) || !admission) throw error;
   }
   await admission();
-  return sent(path, options);
+  return ask();
 }
 
 /** @param {string} path @param {Options} [options] @returns {Promise<Response>} */
 async function sent(path, { body, headers, ...options } = {}) {
-  const response = await fetch(BASE + path, {
+  const response = await fetch(path.startsWith("/v1/") ? path : BASE + path, {
     method: body ? "POST" : "GET",
     headers: { ...headers, ...(body && { "content-type": "application/json" }) },
     body: body && JSON.stringify(body),
@@ -116,9 +130,14 @@ async function sent(path, { body, headers, ...options } = {}) {
     ...options,
   });
   if (response.ok) return response;
-  const { error } = await response.json().catch(() => ({ error: null }));
-  const words = `${response.status} ${response.statusText}`;
-  if (!error && response.status >= 500) throw new Error(words); // a proxy's: the service is not there
-  const Kind = error && response.status === 401 ? Nobody : Refused; // a proxy's 401 is no matter of our keys
-  throw new Kind(error?.message ?? words, response.status);
+  throw problemOf(response.status, response.statusText, await response.json().catch(() => null));
+}
+
+/** @param {number} status @param {string} reason @param {any} said what came with it, if that was JSON */
+export function problemOf(status, reason, said) {
+  const error = said?.error;
+  const words = `${status} ${reason}`;
+  if (!error && status >= 500) return new Error(words); // a proxy's: the service is not there
+  const Kind = error && status === 401 ? Nobody : Refused; // a proxy's 401 is no matter of our keys
+  return new Kind(error?.message ?? words, status);
 }

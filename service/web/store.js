@@ -1,20 +1,28 @@
-/** What this device remembers: the chat, the one before it, and the chosen model. */
-import { newAnswer } from "./turn.js";
+/** What this device remembers: how the page is liked, and the model chosen last. Chats are the service's. */
 
-/** @typedef {{id: string, title: string, messages: import("./turn.js").Message[]}} Chat */
 /** @typedef {{provider: string | null, model: string | null, label: string}} Choice */
+/**
+ * @typedef {object} Preferences
+ * @property {"system" | "light" | "dark"} theme
+ * @property {"" | "en" | "ru"} language "": the browser's
+ * @property {boolean} enterSends whether Enter sends, and Shift+Enter breaks the line; else Ctrl+Enter sends
+ * @property {boolean} folded whether the side bar is put away
+ * @property {string} voice that reads answers aloud; "": the service chooses
+ * @property {number} rate how fast, 1 is the voice's own
+ */
+/** @typedef {{id: string, title: string, messages: any[]}} OldChat a chat from before the service kept them */
 
-/** Browsers give about five million characters to a host; two chats must fit. */
-const LONGEST = 2_000_000;
+/** @type {Preferences} */
+const USUAL = { theme: "system", language: "", enterSends: true, folded: false, voice: "", rate: 1 };
 
-/** @returns {Chat} */
-export const newChat = () => ({ id: unique(), title: "", messages: [] });
+/** @type {Preferences} what is preferred now; other pages of this browser see a change when they are opened */
+export const preferences = { ...USUAL, ...read("preferences") };
 
-/** @returns {Chat} as it was left; an answer that was under way can be read on */
-export const chat = () => valid(read("chat")) ?? newChat();
-
-/** @returns {Chat | null} the chat before this one */
-export const previous = () => valid(read("previous"));
+/** @param {Partial<Preferences>} changes */
+export function prefer(changes) {
+  Object.assign(preferences, changes);
+  write("preferences", preferences);
+}
 
 /** @returns {Choice | null} */
 export const choice = () => read("choice");
@@ -22,43 +30,19 @@ export const choice = () => read("choice");
 /** @param {Choice} value */
 export const keepChoice = (value) => write("choice", value);
 
-/** @param {Chat} value @returns {boolean} */
-export const keepChat = (value) => write("chat", bounded(value));
+const OLD = ["chat", "previous"];
 
-/** A chat that is not before one any more: it may have become the previous one. @param {Chat} value */
-export function keepWhereItIs(value) {
-  if (previous()?.id === value.id) keepPrevious(value);
-}
+/** @returns {OldChat[]} */
+export const oldChats = () => OLD.map(read).filter((kept) => kept?.id && kept.messages?.length);
 
-/** @param {Chat | null} value */
-export const keepPrevious = (value) => write("previous", value && bounded(value));
-
-/** @param {Chat} value @returns {Chat} with as many of the latest messages as there is room for */
-function bounded(value) {
-  let first = value.messages.length;
-  for (let room = LONGEST; first > 0; first--) {
-    const { content, reasoning = "" } = /** @type {any} */ (value.messages[first - 1]);
-    room -= content.length + reasoning.length + 500;
-    if (room < 0) break;
-  }
-  return { ...value, messages: value.messages.slice(first) };
+/** @param {string} id of an old chat that the service has now */
+export function forgetOld(id) {
+  for (const name of OLD) if (read(name)?.id === id) write(name, null);
 }
 
 /** @returns {string} 128 random bits; `crypto.randomUUID` exists only on HTTPS and localhost */
 export const unique = () =>
   Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
-
-/** @param {any} kept @returns {Chat | null} */
-function valid(kept) {
-  if (!Array.isArray(kept?.messages)) return null;
-  for (const message of kept.messages) {
-    if (message.role !== "assistant") continue;
-    Object.assign(message, { ...newAnswer(), ...message });
-    const goesOn = message.turn && message === kept.messages.at(-1);
-    if (message.state === "running" && !goesOn) message.state = "interrupted";
-  }
-  return kept;
-}
 
 /** @param {string} name @returns {any} */
 function read(name) {
@@ -69,12 +53,12 @@ function read(name) {
   }
 }
 
-/** @param {string} name @param {unknown} value @returns {boolean} false: storage is full or closed */
+/** @param {string} name @param {unknown} value null: forget it */
 function write(name, value) {
   try {
-    localStorage.setItem(`causerie.${name}`, JSON.stringify(value));
-    return true;
+    if (value === null) localStorage.removeItem(`causerie.${name}`);
+    else localStorage.setItem(`causerie.${name}`, JSON.stringify(value));
   } catch {
-    return false;
+    // Storage is full or closed: it holds until the page is left.
   }
 }

@@ -1,4 +1,5 @@
 /** What a turn says, folded into an answer event by event. No elements, no network here. */
+import { written } from "./media.js";
 
 /**
  * @typedef {object} Answer
@@ -16,10 +17,12 @@
  * @property {number} seconds how long it thought
  * @property {string} turn the id by which the rest can be read
  * @property {string} last the id of the last event that was read
+ * @property {import("./sources.js").Source[] | null} sources the passages of documents that it may rest on
  */
 /** @typedef {"failed" | "auth" | "unreachable" | "broken" | "gone"} Failure */
 /** @typedef {import("./stream.js").Event} Event */
-/** @typedef {{role: "user", content: string}} Question */
+/** @typedef {Record<string, any>} Part a piece of a question: text, or what was uploaded */
+/** @typedef {{role: "user", content: string | Part[]}} Question */
 /** @typedef {Question | Answer} Message */
 
 /** @returns {Answer} */
@@ -38,6 +41,7 @@ export const newAnswer = () => ({
   seconds: 0,
   turn: "",
   last: "",
+  sources: null,
 });
 
 /** @type {Record<string, Answer["state"]>} what has become of an answer that was not simply finished */
@@ -52,9 +56,9 @@ const folds = {
   provider: (answer, { provider }) => {
     answer.name = provider?.model || provider?.label || provider?.name || answer.name;
   },
-  content: (answer, { content }) => {
+  content: (answer, { content, urls, alt }) => {
     answer.seconds ||= answer.began && Math.max(1, Math.round((Date.now() - answer.began) / 1000));
-    answer.content += content ?? "";
+    answer.content += readable(content || written(urls ?? [], alt ?? ""));
   },
   reasoning: (answer, { token, status }) => {
     answer.began ||= Date.now();
@@ -68,6 +72,9 @@ const folds = {
   finish: (answer, { finish }) => {
     answer.reason = finish?.reason ?? "stop";
   },
+  sources: (answer, { sources }) => {
+    answer.sources = sources;
+  },
   message: (answer, { message }) => {
     answer.notes.push(message);
   },
@@ -77,6 +84,9 @@ const folds = {
 
 /** The service writes `Class: text`; a reader needs the text. @param {string} message @param {string} name */
 const bare = (message, name) => String(message ?? name).replace(`${name}: `, "");
+
+/** As the service keeps it: a chat in which somebody has said NUL could not go on. @param {string} text */
+export const readable = (text) => text.replaceAll("\0", "\ufffd");
 
 /**
  * Takes an event and remembers that it was read, in one step: what is kept of an answer is never ahead of, nor
@@ -99,6 +109,6 @@ export function fail(answer, kind, message = "") {
   answer.error = { kind, message };
 }
 
-/** @param {Message[]} messages @returns {{role: string, content: string}[]} what the model is to read */
+/** @param {Message[]} messages @returns {{role: string, content: string | Part[]}[]} what the model is to read */
 export const history = (messages) =>
-  messages.filter(({ content }) => content !== "").map(({ role, content }) => ({ role, content }));
+  messages.filter(({ content }) => content.length).map(({ role, content }) => ({ role, content }));

@@ -21,23 +21,19 @@ const ready = (found) =>
   found.filter((provider) => provider.name !== AUTO && provider.active_by_default !== false && provider.live);
 
 export class Welcome {
-  /** @param {HTMLElement} place @param {(prompt: string) => void} ask @param {() => void} goBack */
-  constructor(place, ask, goBack) {
+  /** @param {HTMLElement} place @param {(prompt: string) => void} ask */
+  constructor(place, ask) {
     this.place = place;
     this.ask = ask;
     this.state = /** @type {HTMLElement} */ (place.querySelector("#state"));
     this.prompts = /** @type {HTMLElement} */ (place.querySelector("#prompts"));
-    this.previous = /** @type {HTMLButtonElement} */ (place.querySelector("#previous"));
-    this.previous.addEventListener("click", goBack);
     /** @type {Provider[]} */
     this.providers = [];
   }
 
-  /** @param {boolean} shown @param {string} previous the title of the chat one can go back to, if any */
-  show(shown, previous) {
+  /** @param {boolean} shown */
+  show(shown) {
     this.place.hidden = !shown;
-    this.previous.hidden = !previous;
-    this.previous.textContent = say("previous", { title: previous });
   }
 
   /** Looks who is ready, until somebody is and the embedded model has stopped loading. */

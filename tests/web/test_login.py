@@ -163,6 +163,7 @@ async def test_russian_on_a_telephone(browser: Browser, service: Service, text: 
     await log_in(visit, "ck-nothing")
     await expect(form(visit).get_by_role("alert")).to_have_text("Этот ключ здесь не действует.")
     await log_in(visit, text)
+    await visit.page.get_by_role("button", name="Показать чаты").tap()
     await expect(visit.page.get_by_role("button", name="Выйти")).to_be_in_viewport()
     await expect(visit.page.get_by_role("link", name="Статистика")).to_be_in_viewport()
     assert await visit.page.evaluate("document.documentElement.scrollWidth") == 360

@@ -34,3 +34,23 @@ READ = """async (text) => {
 async def test_the_parser_survives_every_split(visit: Visit) -> None:
     expected = [["0f-1", '{"x":\n"Да"}'], ["0f-1", "no blank"], ["0f-2", "2"]]
     assert await visit.page.evaluate(READ, STREAM) == [expected] * (len(STREAM) + 1)
+
+
+async def test_parts_of_a_long_answer_are_those_of_the_whole(visit: Visit) -> None:
+    parts = await visit.page.evaluate(
+        """async () => {
+            const { boundary } = await import("/web/sections.js");
+            const code = "```\\n" + "x\\n\\n".repeat(4_000) + "```\\n\\n";
+            const list = "- one\\n\\n- two\\n\\n";
+            const text = "Words.\\n\\n" + code + list + "After.\\n\\n" + "More.\\n\\n".repeat(3_000);
+            const parts = [];
+            for (let from = 0; from < text.length; ) {
+                const end = boundary(text, from);
+                parts.push(text.slice(from, end));
+                from = end;
+            }
+            return { isWhole: parts.join("") === text, first: parts[0].slice(-20), count: parts.length };
+        }"""
+    )
+    assert parts["isWhole"] and parts["count"] > 2
+    assert parts["first"].endswith("- one\n\n- two\n\n")

@@ -21,7 +21,7 @@ class Visit:
         page.on("response", lambda response: self._note(response.url, self._missing(response)))
         self.field = page.get_by_role("textbox", name=re.compile("Message|Сообщение"))
         self.answer = page.locator(".answer").last
-        self.button = page.locator("#composer button")
+        self.button = page.locator("#send")
 
     async def ask(self, text: str) -> None:
         await self.field.fill(text)
