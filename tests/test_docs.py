@@ -10,7 +10,9 @@ import pytest
 import soundfile
 from PIL import Image
 
+from tests.conftest import ROW
 from tests.serving import events, kinds, serving, text
+from tests.upstream import Upstream
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -49,19 +51,38 @@ async def test_what_curl_is_told_to_have_spoken_can_be_heard(tmp_path: Path) -> 
     assert soundfile.info(tmp_path / "hello.mp3").duration > 0.5
 
 
-async def test_what_curl_is_told_to_upload_is_read_and_removed(tmp_path: Path) -> None:
+async def test_what_curl_is_told_to_upload_is_read_asked_about_and_removed(
+    tmp_path: Path, upstream: Upstream
+) -> None:
     (command,) = commands("curl -F")
     (tmp_path / "notes.txt").write_text("The code word is PINEAPPLE-42.")
     Image.new("RGB", (8, 6)).save(tmp_path / "photo.jpg")
-    async with serving(tmp_path) as service:
+    async with serving(tmp_path, ROW.format(url=upstream.url)) as service:
         told = command.replace("http://127.0.0.1:8080", service.url).replace("curl", "curl --silent")
         process = await asyncio.create_subprocess_shell(told, cwd=tmp_path, stdout=asyncio.subprocess.PIPE)
         said = (await process.communicate())[0].decode()
         assert await service.get("/backend-api/v2/buckets") == []
     added = '"files":["notes.txt"],"media":[{"name":"photo.jpg","width":8,"height":6}]'
     read = "The code word is PINEAPPLE-42.\n<-- End -->"
-    places = [said.index(each) for each in (added, read, '"action":"done","size":30', "deleted successfully")]
+    done, answered, removed = '"action":"done","size":30', '"content":"Hello"', "deleted successfully"
+    places = [said.index(each) for each in (added, read, done, answered, removed)]
     assert places == sorted(places)
+    assert "PINEAPPLE-42" in str(upstream.requests[-1].body)
+
+
+async def test_what_javascript_is_told_to_do_is_done(tmp_path: Path, upstream: Upstream) -> None:
+    program = "\n".join(re.findall(r"^```js\n(.*?)^```", (ROOT / "docs/clients.md").read_text(), re.M | re.S))
+    async with serving(tmp_path, ROW.format(url=upstream.url)) as service:
+        (tmp_path / "client.mjs").write_text(program.replace("http://127.0.0.1:8080", service.url))
+        process = await asyncio.create_subprocess_exec(
+            "node", str(tmp_path / "client.mjs"), stdout=asyncio.subprocess.PIPE
+        )
+        *answers, spoken = (await process.communicate())[0].decode().splitlines()
+    assert process.returncode == 0
+    assert answers == ["Hello from the upstream."] * 3
+    assert "PINEAPPLE-42" in str(upstream.requests[-1].body)
+    kind, size = spoken.split()
+    assert (kind, int(size) > 1000) == ("audio/mpeg", True)
 
 
 @pytest.mark.slow

@@ -9,7 +9,9 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PROCESS = frozenset({"app", "server", "supervisor", "commands", "__main__"})
 REQUESTS = frozenset({"handlers", "middleware"})
-FRAMEWORK = frozenset({"context", "downloads", "issuer", "multipart", "openapi", "routes", "streaming"})
+FRAMEWORK = frozenset(
+    {"bodies", "context", "downloads", "issuer", "multipart", "openapi", "routes", "streaming"}
+)
 VALUES = frozenset(
     {
         "child",

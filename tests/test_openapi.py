@@ -105,7 +105,9 @@ def test_what_a_handler_takes_is_described() -> None:
     for path, entry in TABLE.items():
         for method, handler in entry["handlers"].items():
             signature, operation = Signature.of(handler), OPERATIONS[f"{method} {plain(path)}"]
-            assert ("requestBody" in operation) is bool(signature.body or signature.form)
+            assert ("requestBody" in operation) is bool(
+                signature.body or signature.form or "content" in signature.injected
+            )
             queries = [parameter for parameter in operation["parameters"] if parameter["in"] == "query"]
             assert bool(queries) is bool(signature.query)
 
