@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Collection
 from contextlib import aclosing
 from datetime import date
 from typing import Any, Literal
@@ -36,6 +36,10 @@ ASKED = {
     "opened_at",
 }
 LONGEST = 1_000  # characters kept of a text that somebody else chose
+EXACT = {
+    "legs",
+    "cost",
+}  # are bounded where they are made; cut JSON would be lost, and a correction may be below 0
 LARGEST = 10**12  # nobody uses more at once, and a sum of millions of them still fits
 
 
@@ -150,12 +154,23 @@ def _record(row: RowMapping) -> Record:
 
 
 def _row(record: Record) -> dict[str, Any]:
-    known = msgspec.structs.asdict(record)
-    row = {name: value if value is None else storable(value) for name, value in known.items()}
-    # The legs are JSON, and bounded, where they are written: cut short they would be lost. So is the cost,
-    # and that of a correction may be negative.
-    exact = {"legs": record.legs, "cost": record.cost}
-    return {**row, **exact, "day": date.fromtimestamp(record.opened_at)}
+    row = msgspec.structs.asdict(record)
+    if not _are_storable(row.values()):
+        row |= {name: storable(value) for name, value in row.items() if name not in EXACT}
+    row["day"] = date.fromtimestamp(record.opened_at)
+    return row
+
+
+def _are_storable(values: Collection[Any]) -> bool:
+    """Whether all of them are, as nearly always: asked at once, not one by one, for every turn does."""
+    told = "".join([value for value in values if type(value) is str])
+    counted = [value for value in values if type(value) is int]
+    return (
+        len(told) <= LONGEST
+        and told.isascii()
+        and told.isprintable()
+        and (not counted or (min(counted) >= 0 and max(counted) <= LARGEST))
+    )
 
 
 def storable(value: Any) -> Any:
