@@ -36,10 +36,8 @@ ASKED = {
     "opened_at",
 }
 LONGEST = 1_000  # characters kept of a text that somebody else chose
-EXACT = {
-    "legs",
-    "cost",
-}  # are bounded where they are made; cut JSON would be lost, and a correction may be below 0
+# Bounded where they are made: JSON that is cut would be lost, and a correction may be below 0.
+EXACT = {"legs", "cost"}
 LARGEST = 10**12  # nobody uses more at once, and a sum of millions of them still fits
 
 
