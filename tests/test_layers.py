@@ -19,6 +19,7 @@ VALUES = frozenset(
         "messages",
         "events",
         "errors",
+        "setting_types",
         "settings",
         "silence",
         "sources",

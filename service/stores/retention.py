@@ -9,7 +9,7 @@ from datetime import date, timedelta
 from sqlalchemy import bindparam, delete, select
 
 from service.errors import NotFound, Unavailable
-from service.settings import DAY
+from service.setting_types import DAY
 from service.stores.chats import Chats
 from service.stores.database import PAGE, Database
 from service.stores.schema import records

@@ -12,7 +12,7 @@ from msgspec import Struct
 from sqlalchemy import BindParameter, Text, bindparam, delete, func, select, update
 
 from service.errors import BadRequest, Forbidden, NotFound, TooLarge
-from service.settings import DAY
+from service.setting_types import DAY
 from service.stores.database import Database
 from service.stores.names import plain
 from service.stores.schema_chats import chats

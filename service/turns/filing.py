@@ -7,7 +7,8 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequ
 from contextlib import aclosing, asynccontextmanager, suppress
 
 from service.errors import NotFound, Unavailable
-from service.settings import DAY, Files
+from service.setting_types import DAY
+from service.settings import Files
 from service.stores.blobs import Blobs
 from service.stores.buckets import Buckets, File
 from service.tasks import Tasks
