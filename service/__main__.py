@@ -6,8 +6,9 @@ import sys
 from service.commands.keys import add_keys
 from service.commands.ledger import add_ledger
 from service.commands.persons import add_persons
+from service.commands.settings import describe
 from service.errors import ServiceError
-from service.settings import Settings, SettingsError, describe
+from service.settings import Settings, SettingsError
 from service.sources import load
 
 

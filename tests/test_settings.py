@@ -7,6 +7,7 @@ import msgspec
 import pytest
 from msgspec.structs import fields
 
+from service.commands.settings import describe
 from service.settings import (
     Alias,
     ProviderRow,
@@ -15,7 +16,6 @@ from service.settings import (
     SettingsError,
     Target,
     Written,
-    describe,
 )
 from service.sources import load, variable
 from service.toml import lines

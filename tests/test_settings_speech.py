@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from msgspec.structs import fields
 
-from service.settings import Settings, SettingsError, SpeakerRow, describe
+from service.commands.settings import describe
+from service.settings import Settings, SettingsError, SpeakerRow
 from service.sources import load
 
 ROW = '[[speakers]]\nname = "Studio"\nurl = "https://speech.example/v1/"\nkey = "STUDIO_KEY"\n'
