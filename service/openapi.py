@@ -10,7 +10,8 @@ import msgspec
 
 from service.context import VERSION
 from service.downloads import Download
-from service.routes import Events, File, Handler, Html, Lines, Pieces, Route, Signature, Text
+from service.replies import Events, File, Html, Lines, Pieces, Text
+from service.routes import Handler, Route, Signature
 from service.streaming import Stream, Whole
 
 MEDIA = {

@@ -6,12 +6,9 @@ or the `content` of a body that is not read yet; what it returns is encoded. So 
 HTTP.
 """
 
-import asyncio
 import inspect
 import re
-import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
-from contextlib import aclosing
+from collections.abc import Awaitable, Callable, Mapping
 from types import UnionType
 from typing import Any, TypedDict, TypeVar, get_args, get_type_hints
 
@@ -19,12 +16,13 @@ import msgspec
 from aiohttp import web
 
 from service.bodies import Content
-from service.context import CALLER, CONTEXT, RECORD, SESSION, STARTED, Caller
-from service.downloads import PERSONAL, Download, downloaded
+from service.context import CALLER, CONTEXT, RECORD, Caller
+from service.downloads import PERSONAL
 from service.errors import BadRequest, Forbidden, Unauthenticated
 from service.multipart import Limits, Parts
+from service.replies import Cookie, leave, respond
 from service.settings import Settings
-from service.streaming import Stream, Whole, folded, streamed
+from service.streaming import Stream, streamed
 
 Handler = Callable[..., Awaitable[Any]]
 Function = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -43,60 +41,6 @@ class Route(TypedDict):
     function: Function
     methods: list[str]
     handlers: dict[str, Handler]
-
-
-class Text(str):
-    """A text that is sent as it is, not as JSON."""
-
-    content_type = "text/plain"
-
-
-class Html(Text):
-    content_type = "text/html"
-
-
-class Events(Text):
-    """A stream that is known to its end."""
-
-    content_type = "text/event-stream"
-
-
-def json_lines(rows: Sequence[Any]) -> bytes:
-    """Each row as JSON on a line of its own."""
-    return b"".join(msgspec.json.encode(row) + b"\n" for row in rows)
-
-
-class Lines(msgspec.Struct, frozen=True):
-    """Rows that are sent as they come; `file` is the name under which a browser is to keep them."""
-
-    pages: AsyncGenerator[Sequence[Any], None]
-    content_type: str = "text/plain"
-    file: str | None = None
-    encode: Callable[[Sequence[Any]], bytes] = json_lines
-
-
-class Pieces(msgspec.Struct, frozen=True):
-    """Bytes that are sent as they are made; what fails on the way cuts the connection.
-
-    They begin before the answer does: what fails until then has the status of an error.
-    """
-
-    pieces: AsyncGenerator[bytes, None]
-    content_type: str
-    headers: Mapping[str, str] = {}
-
-
-class Cookie(msgspec.Struct):
-    """What a browser is to show from now on, `until` a time in UTC seconds since 1970; "" takes it away."""
-
-    text: str | None = None
-    until: float = 0.0
-    secure: bool = False
-    """Never sent without TLS."""
-
-
-File = web.FileResponse
-"""A file of ours; the framework answers for ranges and for what a browser has already."""
 
 
 def anyone(handler: H) -> H:
@@ -213,9 +157,9 @@ def _endpoint(handler: Handler) -> Function:
         if isinstance(answer, Stream):
             response = await streamed(request, answer)
         else:
-            response = await _response(request, answer, settings)
+            response = await respond(request, answer, settings)
         if cookie:
-            _leave(cookie, response)
+            leave(cookie, response)
         if seconds:
             response.headers["Cache-Control"] = f"private, max-age={seconds}"
             response.headers["Vary"] = PERSONAL
@@ -295,80 +239,3 @@ def _parts(request: web.Request) -> Parts:
     files = settings.files
     size, count = files.bucket_limit + OVERHEAD, files.bucket_files + OTHER_FIELDS
     return Parts.of(request, Limits(size, count, files.upload_timeout, settings.server.body_timeout))
-
-
-def _leave(cookie: Cookie, response: web.StreamResponse) -> None:
-    """No script reads it, and no other site's page makes a browser send it."""
-    if cookie.text:
-        response.set_cookie(
-            SESSION,
-            cookie.text,
-            max_age=int(cookie.until - time.time()),
-            secure=cookie.secure,
-            httponly=True,
-            samesite="Strict",
-        )
-    elif cookie.text == "":
-        response.del_cookie(SESSION)
-
-
-async def _response(request: web.Request, answer: Any, settings: Settings) -> web.StreamResponse:
-    match answer:
-        case Whole():
-            return await folded(answer)
-        case Lines():
-            return await _lines(request, answer, settings.stream.write_timeout)
-        case Pieces():
-            return await _pieces(request, answer, settings.stream.write_timeout)
-        case Download():
-            return await downloaded(request, answer, settings.stream.write_timeout)
-        case File():
-            return answer
-        case None:
-            return web.Response(status=204)
-        case Text():
-            return web.Response(text=answer, content_type=answer.content_type)
-        case _:
-            return web.Response(body=msgspec.json.encode(answer), content_type="application/json")
-
-
-async def _lines(request: web.Request, lines: Lines, patience: float) -> web.StreamResponse:
-    """A page at a time, so that any number of rows takes the memory of one page."""
-    response = web.StreamResponse(headers={"Content-Type": f"{lines.content_type}; charset=utf-8"})
-    if lines.file:
-        response.headers["Content-Disposition"] = f'attachment; filename="{lines.file}"'
-    async with aclosing(lines.pages) as pages:
-        page = await anext(pages, None)  # what fails here is an error yet
-        if request.method == "HEAD":  # what would be written would be taken for the next answer
-            return response
-        request[STARTED] = True
-        try:
-            await response.prepare(request)
-            while page is not None:
-                async with asyncio.timeout(patience):
-                    await response.write(lines.encode(page))
-                page = await anext(pages, None)
-        except (ConnectionResetError, TimeoutError):  # whoever leaves, or does not read, loses his connection
-            if request.transport:
-                request.transport.abort()
-    return response
-
-
-async def _pieces(request: web.Request, answer: Pieces, patience: float) -> web.StreamResponse:
-    """Whoever leaves, or does not read, loses his connection."""
-    response = web.StreamResponse(headers={**answer.headers, "Content-Type": answer.content_type})
-    async with aclosing(answer.pieces) as pieces:
-        piece = await anext(pieces, None)
-        if request.method == "HEAD":
-            return response
-        request[STARTED] = True
-        try:
-            await response.prepare(request)
-            while piece is not None:
-                async with asyncio.timeout(patience):
-                    await response.write(piece)
-                piece = await anext(pieces, None)
-        except (ConnectionResetError, TimeoutError):
-            if request.transport:
-                request.transport.abort()
-    return response

@@ -10,7 +10,7 @@ ROOT = Path(__file__).parent.parent
 PROCESS = frozenset({"app", "server", "supervisor", "commands", "__main__"})
 REQUESTS = frozenset({"handlers", "middleware"})
 FRAMEWORK = frozenset(
-    {"bodies", "context", "downloads", "issuer", "multipart", "openapi", "routes", "streaming"}
+    {"bodies", "context", "downloads", "issuer", "multipart", "openapi", "replies", "routes", "streaming"}
 )
 VALUES = frozenset(
     {

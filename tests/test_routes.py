@@ -14,7 +14,8 @@ from service.context import CONTEXT
 from service.handlers.cards import Version
 from service.handlers.catalog import Catalog
 from service.middleware.identity import identity
-from service.routes import Lines, Text, anyone, mount, route
+from service.replies import Lines, Text
+from service.routes import anyone, mount, route
 from service.sources import load
 from tests.upstream import until
 

@@ -9,7 +9,8 @@ from msgspec import Meta, Struct
 
 from service.context import Caller, Context
 from service.errors import BadRequest, NotFound
-from service.routes import Lines, route, user
+from service.replies import Lines
+from service.routes import route, user
 from service.stores.complaints import MOST, Complaints
 from service.stores.complaints import Complaint as Kept
 from service.stores.ledger import Record

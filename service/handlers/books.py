@@ -12,7 +12,8 @@ from service.context import Caller, Context
 from service.errors import BadRequest
 from service.handlers.accounts import Range
 from service.handlers.tables import csv_lines
-from service.routes import Lines, admin, route, user
+from service.replies import Lines
+from service.routes import admin, route, user
 from service.stores.ledger import Ending
 from service.stores.search import Line, Search, Wanted
 from service.stores.series import Dimension, Piece, series

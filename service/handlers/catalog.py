@@ -15,7 +15,8 @@ from service.messages import Allowed
 from service.providers.custom import Custom
 from service.providers.provider import Model, Provider
 from service.providers.registry import Listing
-from service.routes import Text, anyone, route
+from service.replies import Text
+from service.routes import anyone, route
 
 V2 = "/backend-api/v2"
 

@@ -15,7 +15,8 @@ from service.handlers.files import FILE
 from service.handlers.headers import legacy, terms, wants_lines
 from service.messages import NOBODY, UNSAID, Ask, Generation, Message, tidied
 from service.multipart import Parts
-from service.routes import Events, decoded, form, route, user
+from service.replies import Events
+from service.routes import decoded, form, route, user
 from service.stores.ledger import Record
 from service.streaming import Stream
 from service.turns.admission import Found

@@ -7,7 +7,8 @@ from service.documents.kinds import extension_of
 from service.errors import BadRequest, Forbidden
 from service.handlers.files import FILE, V2
 from service.multipart import Parts
-from service.routes import Html, form, route, user
+from service.replies import Html
+from service.routes import form, route, user
 from service.stores.buckets import File
 from service.stores.ledger import Record
 from service.turns.uploads import Upload

@@ -14,7 +14,8 @@ from service.errors import BadRequest, Unsupported
 from service.events import Content, Event
 from service.handlers.clients import Clients
 from service.messages import Ask, Message, tidied
-from service.routes import Text, route, user
+from service.replies import Text
+from service.routes import route, user
 from service.stores.ledger import Record
 from service.streaming import Stream, heard
 from service.turns.turn import Terms

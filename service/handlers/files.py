@@ -14,7 +14,8 @@ from service.errors import BadRequest, DocumentRefused, NotFound, ServiceError
 from service.handlers.create import YES
 from service.handlers.headers import legacy
 from service.multipart import Parts
-from service.routes import Pieces, form, route, user
+from service.replies import Pieces
+from service.routes import form, route, user
 from service.stores.blobs import whole
 from service.stores.buckets import Bucket, File
 from service.stores.ledger import Record

@@ -12,7 +12,8 @@ from msgspec import Struct
 from service.bodies import Content
 from service.context import Caller, Context
 from service.errors import BadRequest, TooLarge
-from service.routes import Pieces, route, user
+from service.replies import Pieces
+from service.routes import route, user
 from service.stores.chats import Chat
 from service.stores.names import plain
 from service.turns.interchange import markdown, own

@@ -4,7 +4,8 @@ from msgspec import Struct
 
 from service.context import Context
 from service.errors import Unavailable
-from service.routes import Text, admin, anyone, route
+from service.replies import Text
+from service.routes import admin, anyone, route
 
 
 class Condition(Struct):

@@ -8,7 +8,8 @@ from aiohttp import web
 from service.context import Context
 from service.errors import NotFound
 from service.handlers.headers import wants_page
-from service.routes import File, Text, anyone, route
+from service.replies import File, Text
+from service.routes import anyone, route
 
 WEB = Path(__file__).parent.parent / "web"
 POLICY = (

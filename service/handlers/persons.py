@@ -5,7 +5,8 @@ from contextlib import aclosing
 
 from service.context import Caller, Context
 from service.errors import NotFound
-from service.routes import Lines, admin, route, user
+from service.replies import Lines
+from service.routes import admin, route, user
 from service.stores.ledger import storable
 from service.stores.people import Forgotten, People, Row
 

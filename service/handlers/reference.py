@@ -6,7 +6,8 @@ from typing import Any
 
 from service.documents import markdown
 from service.openapi import document
-from service.routes import Html, Route, anyone, route
+from service.replies import Html
+from service.routes import Route, anyone, route
 
 BODIES = {"application/json": "JSON", "multipart/form-data": "a form"}
 PAGE = """<!doctype html>

@@ -7,7 +7,8 @@ from msgspec import Struct
 
 from service.context import Caller, Context
 from service.errors import Unauthenticated
-from service.routes import Cookie, anyone, route
+from service.replies import Cookie
+from service.routes import anyone, route
 
 
 class Credentials(Struct):

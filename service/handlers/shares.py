@@ -11,7 +11,8 @@ from msgspec import Meta, Struct
 
 from service.bodies import Content
 from service.context import Caller, Context
-from service.routes import Pieces, anyone, decoded, route, user
+from service.replies import Pieces
+from service.routes import anyone, decoded, route, user
 from service.setting_types import DAY
 from service.stores.shares import Share, share_id
 from service.turns.interchange import gpt4free, pages

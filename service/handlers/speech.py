@@ -17,7 +17,8 @@ from service.context import Caller, Context
 from service.errors import BadRequest, NotFound
 from service.events import Content
 from service.handlers.speech_request import CONTROLS, Speech, Spoken, clean
-from service.routes import File, Pieces, route, user
+from service.replies import File, Pieces
+from service.routes import route, user
 from service.speakers.encoding import CONTENT_TYPES
 from service.speakers.speaker import Speaker, Voice, primary
 from service.stores.ledger import Record

@@ -16,7 +16,8 @@ from service.handlers.endpoints import count
 from service.handlers.skills import Skills
 from service.multipart import Part, Parts
 from service.providers.forms import File, Form, Said
-from service.routes import Pieces, Text, form, route, user
+from service.replies import Pieces, Text
+from service.routes import form, route, user
 from service.settings import Secrets
 from service.stores.ledger import Record
 from service.stores.names import plain
