@@ -159,15 +159,17 @@ const seen = new IntersectionObserver((entries) => {
   for (const { target, isIntersecting } of entries) {
     if (!isIntersecting) continue;
     seen.unobserve(target);
-    reachable(target);
+    sized.observe(target);
   }
 });
+const sized = new ResizeObserver((entries) => entries.forEach(({ target }) => reachable(target)));
 
 /** What is wider than the column must be reachable by keyboard, and only that. @param {Element} scroller */
 function reachable(scroller) {
-  if (scroller.scrollWidth <= scroller.clientWidth) return;
-  scroller.setAttribute("tabindex", "0");
-  if (!scroller.matches("pre")) return;
-  scroller.setAttribute("role", "group");
-  scroller.setAttribute("aria-label", say("code"));
+  const named = scroller.matches("pre") ? { role: "group", "aria-label": say("code") } : {};
+  const isWider = scroller.scrollWidth > scroller.clientWidth;
+  for (const [name, value] of Object.entries({ tabindex: "0", ...named })) {
+    if (isWider) scroller.setAttribute(name, value);
+    else scroller.removeAttribute(name);
+  }
 }

@@ -131,6 +131,7 @@ async def test_a_key_that_was_revoked_is_asked_for_again(visit: Visit, service: 
     await log_in(visit, text)
     await visit.ask("First")
     await visit.finished()
+    await visit.page.wait_for_load_state("networkidle")  # the list of chats is read, which could ask as well
     key = service.context.keys.find(text)
     assert key
     await service.context.keys.create("bob", "user")
