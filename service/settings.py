@@ -339,6 +339,9 @@ class Secrets:
     def __contains__(self, name: object) -> bool:
         return name in self._values
 
+    def __bool__(self) -> bool:
+        return bool(self._values)
+
     def get(self, name: str) -> str | None:
         return self._values.get(name)
 

@@ -104,7 +104,8 @@ class Auto(Provider):
 
     def _found(self, model: str | None, ask: Ask) -> list[Target]:
         """Those who list the model, then those who list nothing; without a model everybody with his own."""
-        live = [provider for provider in self._registry if self._may_answer(provider, ask)]
+        asked = self._registry if ask.keys else self._registry.live
+        live = [provider for provider in asked if self._may_answer(provider, ask)]
         if model is None:
             targets = [self._target(provider, None, ask) for provider in live]
             return [target for target in targets if target.model] or targets or self._nobody()

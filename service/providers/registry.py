@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 
 from msgspec import Struct
 
@@ -19,7 +20,7 @@ REMOTE_PATIENCE = 5.0
 """How much longer a remote list of models may take than a local one: some are large."""
 
 
-class Listing(Struct, frozen=True):
+class Listing(Struct, frozen=True, dict=True):
     """What was last heard of a provider; `models` None where it lists none, `reason` None where it lives."""
 
     models: list[Model] | None
@@ -28,7 +29,12 @@ class Listing(Struct, frozen=True):
 
     def has(self, model: str) -> bool | None:
         """None where nobody can say."""
-        return None if self.models is None else any(known.id == model for known in self.models)
+        return None if self._ids is None else model in self._ids
+
+    @cached_property
+    def _ids(self) -> frozenset[str] | None:
+        """Every question looks for its model, and some providers have hundreds."""
+        return None if self.models is None else frozenset(model.id for model in self.models)
 
 
 class Registry:
@@ -41,6 +47,8 @@ class Registry:
         self._metrics = metrics
         self._refresh, self._probe_timeout = refresh, probe_timeout
         self._listings = {provider.name: _unheard(provider) for provider in providers}
+        self.live = self._living()
+        """Those that are live, in their order."""
         self.probed = asyncio.Event()
         """Every local provider was asked once."""
 
@@ -88,7 +96,11 @@ class Registry:
         if self.probed.is_set() and self._listings[provider.name].live != listing.live:
             log.info("%s is %s", provider.label, "live" if listing.live else f"not live: {listing.reason}")
         self._listings[provider.name] = listing
+        self.live = self._living()
         self._metrics.provider_up.labels(provider.name).set(listing.live)
+
+    def _living(self) -> list[Provider]:
+        return [provider for provider in self if self._listings[provider.name].live]
 
     async def _heard(self, provider: Provider) -> Listing:
         """What it offers now; while it is away, what it offered last."""
