@@ -1,8 +1,10 @@
 /** A shared chat, for whoever has its link: it is read as it stands, and kept up to date while somebody looks. */
+import { emblem } from "./attachment.view.js";
 import { element } from "./dom.js";
 import { dress } from "./dress.js";
 import { Markup } from "./markup.js";
 import { say } from "./messages.js";
+import "./media.words.js";
 import "./shared.words.js";
 
 /** Milliseconds between two questions whether the chat has changed. */
@@ -16,6 +18,7 @@ const PAUSE = 5_000;
  * @property {string | null} html null: it is no Markdown
  * @property {string} reasoning
  * @property {string[]} pictures
+ * @property {string[]} files names
  * @property {"running" | "finished" | "stopped" | "failed" | "interrupted"} state
  */
 /** @typedef {{title: string, updated: number, messages: Said[]}} Page */
@@ -90,9 +93,10 @@ async function show(page) {
 }
 
 /** @param {Said} said @returns {HTMLElement} */
-function question({ text, pictures }) {
+function question({ text, pictures, files }) {
   const heading = element("h2", { className: "unseen" }, say("you"));
-  return element("article", { className: "question" }, heading, ...shown(pictures), element("p", {}, text));
+  const said = text ? [element("p", {}, text)] : [];
+  return element("article", { className: "question" }, heading, ...named(files), ...shown(pictures), ...said);
 }
 
 /** @param {Said} said @returns {HTMLElement} */
@@ -116,6 +120,14 @@ async function dressed(place, { text, html }) {
   const markup = new Markup(place, () => {}, async () => html ?? "");
   markup.text = text;
   await markup.finish();
+}
+
+/** @param {string[]} files @returns {HTMLElement[]} their names: the files are their owner's alone */
+function named(files) {
+  if (!files.length) return [];
+  const chip = (/** @type {string} */ name) =>
+    element("li", { className: "chip" }, emblem(name, ""), element("b", {}, name || say("attachedFile")));
+  return [element("ul", { className: "files", "aria-label": say("attachments") }, ...files.map(chip))];
 }
 
 /** @param {string[]} pictures @returns {HTMLElement[]} */

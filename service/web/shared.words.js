@@ -12,6 +12,7 @@ learn({
     sharedChanged: "The chat has changed",
     beingAnswered: "This is being answered…",
     sharedPicture: "A picture in the chat",
+    attachedFile: "A file",
   },
   ru: {
     sharedChat: "Чат по ссылке",
@@ -23,5 +24,6 @@ learn({
     sharedChanged: "Чат изменился",
     beingAnswered: "Ответ готовится…",
     sharedPicture: "Изображение в чате",
+    attachedFile: "Файл",
   },
 });

@@ -354,7 +354,8 @@ async def test_what_only_the_owner_can_have_is_marked(service: Service) -> None:
     await posted(service, {"items": items})
     question, answer = (await page(service))["messages"]
     assert question["pictures"] == [picture]
-    assert "[📎 notes.txt]" in question["text"]
+    assert question["files"] == ["notes.txt"]
+    assert "📎" not in question["text"]
     assert answer["html"] == "<p>[🖼 a boat]</p>\n"
     assert "b-1" not in json.dumps([question, answer])
 

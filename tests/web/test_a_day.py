@@ -90,6 +90,7 @@ async def shares(visit: Visit, browser: Browser) -> Visit:
     await guest.page.goto(link)
     await expect(guest.page.get_by_role("heading", level=1)).to_have_text(FIRST)
     await expect(guest.page.locator(".answer")).to_have_count(2)
+    await expect(guest.page.get_by_role("list", name="Attached files")).to_have_text("PDFtides.pdf")
     return guest
 
 

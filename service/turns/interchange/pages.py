@@ -6,7 +6,7 @@ from msgspec import Struct
 from service.documents import markdown
 from service.stores.chats import Chat, Message
 from service.turns.interchange import gpt4free
-from service.turns.interchange.values import picture, rows, shown, table, text, words
+from service.turns.interchange.values import file_name, picture, rows, shown, table, text, words
 
 MOST_RENDERED = 1_000_000
 """Characters of a chat that are read as Markdown; what follows is shown as it was written."""
@@ -15,7 +15,10 @@ PICTURES = ("data:image/png;", "data:image/jpeg;", "data:image/webp;", "data:ima
 
 
 class Said(Struct):
-    """A message: `text` is plain, `html` the same as Markdown, null where nobody has read it as such."""
+    """A message: `text` is plain, `html` the same as Markdown, null where nobody has read it as such.
+
+    `files` are names: only their owner has the files. A name may be empty.
+    """
 
     role: str
     name: str | None
@@ -23,6 +26,7 @@ class Said(Struct):
     html: str | None
     reasoning: str
     pictures: list[str]
+    files: list[str]
     state: str
 
 
@@ -59,6 +63,9 @@ def of_chat(chat: Chat, updated: int) -> bytes:
 
 
 def _said(message: Message, left: int) -> Said:
+    files = [part for part in rows(message.content) if "bucket_id" in part]
+    if files:
+        message.content = [part for part in message.content if part not in files]
     message.content = gpt4free.shareable(message.content)
     said = words(message)
     as_markdown = message.role == "assistant" and len(said) <= left
@@ -71,5 +78,6 @@ def _said(message: Message, left: int) -> Said:
         pictures=[
             address for part in rows(message.content) if (address := picture(part)).startswith(PICTURES)
         ],
+        files=[file_name(part) for part in files],
         state=message.state,
     )

@@ -85,12 +85,17 @@ def picture(part: dict[str, Any]) -> str:
     return text(table(image).get("url")) or text(image)
 
 
+def file_name(part: dict[str, Any]) -> str:
+    """What a file was called by who uploaded it, else as it is stored; "" where the part does not say."""
+    return text(part.get("title")) or text(part.get("name"))
+
+
 def mark(part: dict[str, Any]) -> str:
     """What stands for a part that is not taken along; "" for what nobody sees, such as a call of a tool."""
     if part.get("type") == "tool_calls":
         return ""
     if "bucket_id" in part:
-        return f"[📎 {name}]" if (name := text(part.get("name"))) else "[📎]"
+        return f"[📎 {name}]" if (name := file_name(part)) else "[📎]"
     return "[🖼]" if "image_url" in part else "[📎]"
 
 
