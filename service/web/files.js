@@ -29,6 +29,7 @@ function sending(bucket, file, sent, signal) {
   return new Promise((resolve, reject) => {
     const asked = new XMLHttpRequest();
     asked.open("POST", address(bucket));
+    asked.setRequestHeader("idempotency-key", bucket); // without one, `server.legacy = "on"` answers as to old clients
     asked.responseType = "json";
     asked.upload.onprogress = ({ loaded, total }) => sent(loaded / (total || 1));
     asked.onload = () => {

@@ -14,9 +14,10 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from playwright.async_api import Browser, Page, Route, expect
+from playwright.async_api import Browser, FilePayload, Page, Route, expect
 
 from tests.conftest import ROW
+from tests.generated import painted
 from tests.serving import Service, serving
 from tests.upstream import Done, Finish, Gate, Refusal, Say, Upstream, Usage, until
 from tests.web.visit import opened as visited
@@ -161,7 +162,11 @@ async def test_our_own_page_is_served_beside_it(browser: Browser, tmp_path: Path
     async with serving(tmp_path, ROW.format(url=upstream.url), CAUSERIE_SERVER_LEGACY="on") as service:
         upstream.script(Say("The sea"), Gate(over := asyncio.Event()), Say(" is wide."), *END)
         visit = await visited(browser, service.url)
+        picture: FilePayload = {"name": "sea.png", "mimeType": "image/png", "buffer": painted()}
+        await visit.page.locator("[type=file]").first.set_input_files(picture)
+        await expect(visit.page.locator("#attachments [data-state=ready]")).to_have_count(1)
         await visit.ask("What is the sea?")
+        await expect(visit.page.locator(".question").get_by_role("img", name="sea.png")).to_be_visible()
         await visit.says("The sea")
         over.set()
         await visit.says("The sea is wide.")
