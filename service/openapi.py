@@ -4,7 +4,7 @@ import json
 import re
 import sys
 from collections.abc import Mapping
-from typing import Any, get_args
+from typing import Any, get_args, get_type_hints
 
 import msgspec
 
@@ -102,21 +102,27 @@ def _operation(
         "responses": {"200": _success(signature, by_kind), "default": ERROR},
         "x-policy": signature.policy,
     }
-    if taken := _taken(signature, by_kind):
+    if taken := _taken(handler, signature, by_kind):
         operation["requestBody"] = {"required": True, "content": taken}
     return operation
 
 
-def _taken(signature: Signature, by_kind: Mapping[str, Any]) -> dict[str, Any]:
+def _taken(handler: Handler, signature: Signature, by_kind: Mapping[str, Any]) -> dict[str, Any]:
     """What a body may be, by its media type."""
     taken: dict[str, Any] = {}
     if signature.body:
         taken["application/json"] = {"schema": by_kind[repr(signature.body)]}
     if "content" in signature.injected:
-        taken["application/json"] = {"schema": {"type": "object", "properties": {}}}
+        taken["application/json"] = {"schema": _content(handler)}
     if signature.form:
         taken["multipart/form-data"] = {"schema": {"type": "object", "properties": signature.form}}
     return taken
+
+
+def _content(handler: Handler) -> Any:
+    """Of a body that the handler reads itself: `content: Annotated[Content, schema]`."""
+    (schema,) = get_type_hints(handler, include_extras=True)["content"].__metadata__
+    return schema
 
 
 def _path(signature: Signature) -> list[dict[str, Any]]:

@@ -1,9 +1,10 @@
 """Chats that are taken along: ours for elsewhere, and those of elsewhere for here."""
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
-from typing import Literal
+from typing import Annotated, Literal
 from urllib.parse import quote
 
 import msgspec
@@ -14,10 +15,12 @@ from service.context import Caller, Context
 from service.errors import BadRequest, TooLarge
 from service.replies import Pieces
 from service.routes import route, user
+from service.setting_types import DAY
 from service.stores.chats import Chat
 from service.stores.names import plain
 from service.turns.interchange import markdown, own
 from service.turns.interchange.reading import Reading, Skipped
+from service.turns.interchange.schemas import IMPORTED
 
 V2 = "/backend-api/v2"
 CHUNK = 256 * 1024
@@ -67,7 +70,7 @@ class Interchange:
         return _file(self._all(caller.user), JSON, "chats.json")
 
     @user
-    async def import_chats(self, content: Content, caller: Caller) -> Imported:
+    async def import_chats(self, content: Annotated[Content, IMPORTED], caller: Caller) -> Imported:
         """Adds chats to the caller's: what `export` has written, gpt4free's conversations, ChatGPT's export.
 
         One of them, an array, or an object that has some in it. Each is taken whole or not at all; where
@@ -87,14 +90,17 @@ class Interchange:
 
     async def _add(self, user: str, found: Iterable[Chat | Skipped], imported: Imported) -> None:
         for each in found:
-            skipped = await self._kept(user, each) if isinstance(each, Chat) else each
+            skipped = await self._taken(user, each) if isinstance(each, Chat) else each
             if skipped is None:
                 imported.imported += 1
             elif len(imported.skipped) < MOST_SKIPPED:
                 imported.skipped.append(skipped)
 
-    async def _kept(self, user: str, chat: Chat) -> Skipped | None:
+    async def _taken(self, user: str, chat: Chat) -> Skipped | None:
         """Why it was not. This goes on to its end when whoever waits for it leaves."""
+        keep = self._limits.keep
+        if keep and not chat.starred and chat.updated_at < time.time() - keep * DAY:
+            return Skipped(chat.title, f"Nobody has used it for {keep} days: none such is kept (chats.keep).")
         return await asyncio.shield(self._tasks.start(self._added(user, chat), "import of a chat"))
 
     async def _added(self, user: str, chat: Chat) -> Skipped | None:

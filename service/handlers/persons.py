@@ -18,7 +18,7 @@ class Persons:
 
     def __init__(self, context: Context) -> None:
         self._turns, self._filing = context.turns, context.filing
-        self._people = People(context.database, context.filing.blobs)
+        self._people = People(context.database, context.filing.blobs, context.chats)
         self._speech = context.speech
         self.routes = {
             f"{V2}/persons/{{name}}": route(DELETE=self.remove),

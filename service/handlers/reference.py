@@ -66,6 +66,9 @@ def _lines(api: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _fields(schema: Mapping[str, Any], api: Mapping[str, Any]) -> str:
+    """The names of its members; of each thing that it may be, where it may be several."""
+    if several := schema.get("anyOf"):
+        return ", or ".join(filter(None, (_fields(each, api) for each in several)))
     name = schema.get("$ref", "").rpartition("/")[2]
     shape = api["components"]["schemas"][name] if name else schema
-    return ", ".join(f"`{field}`" for field in shape["properties"])
+    return ", ".join(f"`{field}`" for field in shape.get("properties", ()))

@@ -16,6 +16,7 @@ from service.routes import anyone, decoded, route, user
 from service.setting_types import DAY
 from service.stores.shares import Share, share_id
 from service.turns.interchange import gpt4free, pages
+from service.turns.interchange.schemas import SHARED
 
 V2 = "/backend-api/v2"
 TAG = re.compile(r'(?:W/)?"?(-?\d{1,20})"?')
@@ -94,7 +95,7 @@ class SharedChats:
         return _sent(await self._page(found), found)
 
     @user
-    async def post_share(self, share: str, content: Content, caller: Caller) -> Accepted:
+    async def post_share(self, share: str, content: Annotated[Content, SHARED], caller: Caller) -> Accepted:
         """Shares a conversation object under an id of the client's choice, or what has become of it.
 
         The same `updated` once more changes nothing. It is readable by whoever knows the id: choose one that

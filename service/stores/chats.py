@@ -11,21 +11,23 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 import msgspec
-from sqlalchemy import ColumnElement, RowMapping, and_, func, select
+from sqlalchemy import ColumnElement, and_, func, select
 
 from service.errors import NotFound, TooLarge, Unavailable
 from service.settings import Chats as Limits
 from service.stores.chats_list import ChatList, Listed, Wanted
 from service.stores.chats_parts import Chat, Message, Node, Running, Tree, is_id, missing, titled
-from service.stores.chats_rows import Rows, numbers_of, place_of
+from service.stores.chats_rows import NOBODY, WRITE_SECONDS, Rows, chat_of, numbers_of, place_of
 from service.stores.database import PAGE, Database
 from service.stores.schema_chats import PLACES, chats, is_running, messages
 
 __all__ = ["Chat", "Chats", "Message", "titled"]
 
 LONGEST_MESSAGE = 2**20
-WRITE_SECONDS = 10.0
-"""How long a change waits for those before it."""
+READ_SECONDS = 2.0
+"""How long a reader waits for what is being written; then he gets what was there before."""
+HIDDEN_AT_ONCE, REMOVED_AT_ONCE = 64, 8
+"""Chats that share their commits."""
 
 
 class Chats:
@@ -42,6 +44,7 @@ class Chats:
         self._writing: dict[tuple[str, str], asyncio.Future[Any]] = {}
         self._counting = asyncio.Lock()
         self._last: int | None = None
+        self._arriving: set[int] = set()
 
     async def add(self, user: str, chat: Chat) -> str:
         """Keeps a whole chat, and returns its id: a new one, where the user has one of the same id.
@@ -58,16 +61,21 @@ class Chats:
             written = [_numbered(message, place, number) for place, message in enumerate(chat.messages, 1)]
             leaf = None if chat.leaf is None else place_of(number, chat.leaf)
             whole = msgspec.structs.replace(chat, id=id, title=titled(chat.title), leaf=leaf)
-            await self.rows.add(user, number, whole, written, self.longest)
+            self._arriving.add(number)
+            try:
+                await self.rows.add(user, number, whole, written, self.longest)
+            finally:
+                self._arriving.remove(number)
         return id
 
     async def find(self, user: str, id: str) -> Chat:
         """The chat with all its messages, in the order of their numbers. Raises `NotFound`."""
         await self._written(user, id)
         for row in await self._database.read(select(chats).where(*_one(user, id))):
-            inside = messages.c.number.between(*numbers_of(row["number"]))
-            found = await self._database.read(select(messages).where(inside).order_by(messages.c.number))
-            return _chat(row, [_message(each) for each in found])
+            inside = (messages.c.number.between(*numbers_of(row["number"])), *_one(user, id))
+            said = select(messages).join(chats, chats.c.number == messages.c.chat).where(*inside)
+            if found := await self._database.read(said.order_by(messages.c.number)):
+                return await asyncio.to_thread(chat_of, row, found)  # which may take a tenth of a second
         raise missing(id)
 
     async def tree(self, user: str, id: str) -> Tree:
@@ -143,20 +151,26 @@ class Chats:
         Raises `NotFound`.
         """
         async with self.held(user, id):
-            number, last = await self._extent(user, id, before)
-            await self.rows.remove(number, last)
+            unused = () if before is None else (chats.c.updated_at < before,)
+            if (number := await self._number_of(user, id, *unused)) is None:
+                raise missing(id)
+            await self._drop(number)
 
     async def remove_all(self, user: str) -> int:
-        """Removes every chat of a user, and says how many they were."""
-        count = 0
-        while ids := await self._ids(user):
-            for id in ids:
-                try:
-                    await self.remove(user, id)
-                except NotFound:  # somebody else was faster
-                    continue
-                count += 1
-        return count
+        """Removes every chat of a user, and says how many they were: first nobody sees them any more."""
+        gone: list[int] = []
+        while ids := await self._ids(user, HIDDEN_AT_ONCE):
+            numbers = await asyncio.gather(*(self._hidden(user, id) for id in ids))
+            gone += [number for number in numbers if number is not None]
+        for start in range(0, len(gone), REMOVED_AT_ONCE):
+            await asyncio.gather(*map(self._drop, gone[start : start + REMOVED_AT_ONCE]))
+        return len(gone)
+
+    async def sweep(self) -> None:
+        """Removes what is left of chats that have come or gone in part."""
+        for id in await self._ids(NOBODY, PAGE):
+            if (number := int(id)) not in self._arriving:
+                await self._drop(number)
 
     async def check(self, user: str, *, begun: bool, messages: int, size: int) -> None:
         """Whether a chat may become so large, and one that has not begun may begin. Raises `TooLarge`."""
@@ -203,7 +217,7 @@ class Chats:
 
     async def old(self, before: float) -> list[tuple[str, str]]:
         """Users and ids of chats that were last used before a time, a page of them; none that are starred."""
-        forgotten = (chats.c.updated_at < before, chats.c.starred.is_(False))
+        forgotten = (chats.c.updated_at < before, chats.c.starred.is_(False), chats.c.user != NOBODY)
         found = await self._database.read(select(chats.c.user, chats.c.id).where(*forgotten).limit(PAGE))
         return [(row["user"], row["id"]) for row in found]
 
@@ -212,7 +226,8 @@ class Chats:
         """Nobody else changes this chat meanwhile, and what was to be written of it is."""
         key = (user, id)
         async with self._locks.setdefault(key, asyncio.Lock()):
-            await self._written(user, id)
+            if self._database.failing or not await self._written(user, id, WRITE_SECONDS):
+                raise Unavailable("The chat cannot be written now. Try again later.")
             yield
 
     def note(self, user: str, id: str, writing: asyncio.Future[Any]) -> None:
@@ -226,11 +241,12 @@ class Chats:
 
         writing.add_done_callback(written)
 
-    async def _written(self, user: str, id: str | None = None) -> None:
-        """What is being written of a user's chats, or of one of them, can be read."""
+    async def _written(self, user: str, id: str | None = None, patience: float = READ_SECONDS) -> bool:
+        """Whether what is being written of a user's chats, or of one of them, can be read."""
         own = [written for key, written in self._writing.items() if key[0] == user and id in {None, key[1]}]
-        if own and (await asyncio.wait(own, timeout=WRITE_SECONDS))[1]:
-            raise Unavailable("The chat cannot be written now. Try again later.")
+        if own and not self._database.failing:
+            await asyncio.wait(own, timeout=patience)
+        return all(written.done() for written in own)
 
     async def _new_number(self) -> int:
         async with self._counting:
@@ -251,17 +267,20 @@ class Chats:
             await self._database.read(select(messages.c.number).where(*one))
         )
 
-    async def _extent(self, user: str, id: str, before: float | None) -> tuple[int, int]:
-        """The number of a chat, and that of its last message. Raises `NotFound`."""
-        unused = () if before is None else (chats.c.updated_at < before,)
-        if (number := await self._number_of(user, id, *unused)) is None:
-            raise missing(id)
+    async def _drop(self, number: int) -> None:
         last = select(func.max(messages.c.number).label("last"))
         (row,) = await self._database.read(last.where(messages.c.number.between(*numbers_of(number))))
-        return number, row["last"] or place_of(number, 0)
+        await self.rows.remove(number, row["last"] or place_of(number, 0))
 
-    async def _ids(self, user: str) -> list[str]:
-        found = await self._database.read(select(chats.c.id).where(chats.c.user == user).limit(PAGE))
+    async def _hidden(self, user: str, id: str) -> int | None:
+        """The number of a chat that is nobody's now; None where somebody else was faster."""
+        async with self.held(user, id):
+            if (number := await self._number_of(user, id)) is not None:
+                await self.rows.hide(number)
+            return number
+
+    async def _ids(self, user: str, count: int) -> list[str]:
+        found = await self._database.read(select(chats.c.id).where(chats.c.user == user).limit(count))
         return [row["id"] for row in found]
 
 
@@ -277,18 +296,3 @@ def _one(user: str, id: str) -> tuple[Any, ...]:
 def _numbered(message: Message, place: int, chat: int) -> Message:
     parent = None if message.parent is None else place_of(chat, message.parent)
     return msgspec.structs.replace(message, number=place_of(chat, place), parent=parent)
-
-
-def _chat(row: RowMapping, found: list[Message]) -> Chat:
-    told = {name: row[name] for name in Chat.__struct_fields__ if name not in {"settings", "messages"}}
-    return Chat(**told, settings=msgspec.json.decode(row["settings"]), messages=found)
-
-
-def _message(row: RowMapping) -> Message:
-    told = {name: row[name] for name in Message.__struct_fields__}
-    decoded = {name: _decoded(told[name]) for name in ("content", "usage", "sources")}
-    return Message(**told | decoded | {"reasoning": told["reasoning"] or ""})
-
-
-def _decoded(text: str | None) -> Any:
-    return None if text is None else msgspec.json.decode(text)

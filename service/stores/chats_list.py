@@ -31,7 +31,8 @@ COLUMNS += [chats.c[name] for name in ("starred", "archived", "share")]
 KEY = (chats.c.updated_at, chats.c.number)
 """The order of a list, which an index has."""
 HIT = ("chat", "first", "last")
-LISTED = [*(column.name for column in COLUMNS), "messages", "running"]
+QUOTED_AT_ONCE = 25
+"""Messages that are read together: each may have a mebibyte."""
 
 
 class Wanted(Struct, frozen=True, kw_only=True):
@@ -77,7 +78,7 @@ class ChatList:
 
         Raises `ValueError` for what is no mark.
         """
-        sought = _narrowest(terms(wanted.words))
+        sought = _sought(wanted.words)
         if wanted.words and not sought:
             return [], None
         chosen = self._found(user, sought) if sought else select(*COLUMNS)
@@ -107,15 +108,15 @@ class ChatList:
     async def _quote(self, listed: list[Listed], rows: Sequence[RowMapping], sought: Sequence[Term]) -> None:
         """Fills in what was found, and where."""
         hits = {row["number"]: row["last"] for row in rows if row["first"] != place_of(row["number"], 0)}
-        within = select(messages.c.chat, messages.c.number, messages.c.content)
-        said = {
-            row["chat"]: row
-            for row in await self._database.read(within.where(messages.c.number.in_(hits.values())))
-        }
         for chat in listed:
             if chat.number not in hits:
                 chat.snippet = snippet(chat.title, sought)
-            elif row := said.get(chat.number):
+        within = [chat for chat in listed if chat.number in hits]
+        for start in range(0, len(within), QUOTED_AT_ONCE):
+            some = {hits[chat.number]: chat for chat in within[start : start + QUOTED_AT_ONCE]}
+            said = select(messages.c.number, messages.c.content).where(messages.c.number.in_(list(some)))
+            for row in await self._database.read(said):
+                chat = some[row["number"]]
                 chat.message, chat.snippet = row["number"], snippet(_text(row), sought)
                 await asyncio.sleep(0)  # a message may be long
 
@@ -150,10 +151,18 @@ def _listed(row: RowMapping) -> Listed:
     )
 
 
-def _narrowest(wanted: Sequence[Term]) -> list[Term]:
-    """Each once: a word that begins like another term is found by that."""
-    beginnings = tuple(term.word for term in wanted if term.begins)
-    return [term for term in wanted if term.begins or not term.word.startswith(beginnings or ("\0",))]
+def _sought(question: str) -> list[Term]:
+    """The beginnings of all words of two letters or more; each once, also where one begins like another.
+
+    What begins with a digit is meant as it stands: so does the word of an owner.
+    """
+    found = dict.fromkeys(Term(term.word, _may_go_on(term)) for term in terms(question))
+    shorter = {term.word for term in found if term.begins}
+    return [term for term in found if not any(map(term.word.startswith, shorter - {term.word}))]
+
+
+def _may_go_on(term: Term) -> bool:
+    return term.begins or (len(term.word) > 1 and term.word.isalpha())
 
 
 def _sqlite(own: str, sought: Sequence[Term]) -> Any:

@@ -11,6 +11,8 @@ from service.errors import BadRequest, NotFound
 from service.stores.chats_content import storable
 
 LONGEST_ID = 200
+RESERVED = frozenset({".", "..", "export"})
+"""No chat could be read under these: as a part of an address they mean something else."""
 LONGEST_TITLE = 200
 """Characters; titles are cut."""
 
@@ -93,14 +95,15 @@ class Running(Struct, frozen=True):
 
 def is_id(id: str) -> bool:
     """Whether a client may call a chat so."""
-    return 0 < len(id) <= LONGEST_ID and id.isprintable()
+    return 0 < len(id) <= LONGEST_ID and id.isprintable() and id not in RESERVED
 
 
 def named(id: str) -> str:
     """The id, where a client may call a chat so. Raises `BadRequest`."""
     if not is_id(id):
         raise BadRequest(
-            f"A conversation_id has 1 to {LONGEST_ID} characters that can be printed. Choose another one.",
+            f"A conversation_id has 1 to {LONGEST_ID} characters that can be printed, and is none of"
+            f" {', '.join(sorted(RESERVED))}. Choose another one.",
             "conversation_id",
         )
     return id

@@ -1,4 +1,4 @@
-"""The rows of a chat, as they are written: the chat, its messages, and their words in the index."""
+"""The rows of a chat: the chat, its messages, and their words in the index; written, and read again."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -6,9 +6,10 @@ from hashlib import sha256
 from typing import Any
 
 import msgspec
-from sqlalchemy import BigInteger, Double, Text, bindparam, case, delete, select, update
+from sqlalchemy import BigInteger, Double, RowMapping, Text, bindparam, case, delete, select, update
 from sqlalchemy.sql.dml import UpdateBase
 
+from service.errors import Unavailable
 from service.stores.chats_content import WORDS, digest, kept, plain, storable
 from service.stores.chats_parts import Chat, Message
 from service.stores.database import Database
@@ -21,6 +22,10 @@ from service.stores.writer import Part
 
 BATCH = 64
 """Messages of one commit where many are written or removed: whoever writes meanwhile waits for one."""
+NOBODY = "\n"
+"""Whose chats are that have come or gone in part; nobody can be called so."""
+WRITE_SECONDS = 10.0
+"""How long a change waits until it is durable."""
 LEARNT = (
     "content",
     "digest",
@@ -71,6 +76,8 @@ class Rows:
         self._drop_words = delete(chat_words).where(chat_words.c.rowid.between(*some))
         self._drop_messages = delete(messages).where(messages.c.number.between(*some))
         self._drop_chat = delete(chats).where(this)
+        whose = {"user": bindparam("whose", type_=Text()), "id": bindparam("called", type_=Text())}
+        self._give = _ordered(3, update(chats).where(this).values(whose | {"share": None}))
 
     def begun(self, user: str, number: int, chat: Chat) -> list[Part]:
         """A chat that begins; of one that is there only what a new message changes."""
@@ -117,13 +124,15 @@ class Rows:
         ]
 
     async def add(self, user: str, number: int, chat: Chat, written: Sequence[Message], longest: int) -> None:
-        """A whole chat, so much of each message; one that is interrupted can be seen, and removed."""
-        parts = [*self.begun(user, number, chat), self.entitled(user, number, chat.title)]
-        for start in range(0, max(len(written), 1), BATCH):
+        """A whole chat, so much of each message; it is its user's with the last of them, in one commit."""
+        parts = self.begun(NOBODY, number, msgspec.structs.replace(chat, id=str(number)))
+        for start in range(0, len(written), BATCH):
             some = written[start : start + BATCH]
             parts += await asyncio.to_thread(self._all_said, user, some, longest)
-            await self._database.write_together(*parts)
-            parts = []
+            if start + BATCH < len(written):
+                await self._write(*parts)
+                parts = []
+        await self._write(*parts, self._given(number, user, chat.id), self.entitled(user, number, chat.title))
 
     async def change(self, user: str, number: int, values: Mapping[str, Any]) -> None:
         """Sets columns of a chat."""
@@ -134,18 +143,34 @@ class Rows:
         row = {"chat": number, **{f"new_{name}": value for name, value in values.items()}}
         title = [self.entitled(user, number, values["title"])] if "title" in values else []
         seen = [touched(user, number)] if values.keys() & {"title", "leaf"} else []
-        await self._database.write_together((changed, row), *title, *seen)
+        await self._write((changed, row), *title, *seen)
+
+    async def hide(self, number: int) -> None:
+        """A chat becomes nobody's."""
+        await self._write(self._given(number, NOBODY, str(number)))
 
     async def remove(self, number: int, last: int) -> None:
-        """A chat whose last message is `last`; the chat itself at the end, should it be interrupted."""
-        begin, end = numbers_of(number)
-        for first in range(begin, last, BATCH):
-            some = {"first": first, "last": min(first + BATCH - 1, end)}
-            await self._database.write_together((self._drop_words, some), (self._drop_messages, some))
-        rest = {"first": place_of(number, 0), "last": end}
-        await self._database.write_together(
-            (self._drop_words, rest), (self._drop_messages, rest), (self._drop_chat, {"chat": number})
-        )
+        """A chat whose last message is `last`; it is nobody's from the first commit on."""
+        parts = [self._given(number, NOBODY, str(number))]
+        for first in range(place_of(number, 0), last + 1, BATCH):
+            is_over = first + BATCH > last
+            some = {"first": first, "last": numbers_of(number)[1] if is_over else first + BATCH - 1}
+            parts += [(self._drop_words, some), (self._drop_messages, some)]
+            if is_over:
+                parts.append((self._drop_chat, {"chat": number}))
+            await self._write(*parts)
+            parts = []
+
+    async def _write(self, *parts: Part) -> None:
+        """Returns when it is durable. Raises `Unavailable`; it may be written later nonetheless."""
+        try:
+            async with asyncio.timeout(WRITE_SECONDS):
+                await asyncio.shield(self._database.write_together(*parts))
+        except TimeoutError as error:
+            raise Unavailable("The chat cannot be written now. Try again later.") from error
+
+    def _given(self, number: int, user: str, id: str) -> Part:
+        return self._give, {"chat": number, "whose": user, "called": id}
 
     def _all_said(self, user: str, some: Sequence[Message], longest: int) -> list[Part]:
         """Its words take half a millisecond of each: too long for an event loop."""
@@ -188,6 +213,23 @@ def numbers_of(chat: int) -> tuple[int, int]:
 def owner(user: str) -> str:
     """A word that is in everything a user has, and that nobody can look up: it is too long for one."""
     return f"0{sha256(user.encode(errors='replace')).hexdigest()}"
+
+
+def chat_of(row: RowMapping, found: Sequence[RowMapping]) -> Chat:
+    """A chat as it was written, with its messages."""
+    told = {name: row[name] for name in Chat.__struct_fields__ if name not in {"settings", "messages"}}
+    messages = [_message(each) for each in found]
+    return Chat(**told, settings=msgspec.json.decode(row["settings"]), messages=messages)
+
+
+def _message(row: RowMapping) -> Message:
+    told = {name: row[name] for name in Message.__struct_fields__}
+    decoded = {name: _decoded(told[name]) for name in ("content", "usage", "sources")}
+    return Message(**told | decoded | {"reasoning": told["reasoning"] or ""})
+
+
+def _decoded(text: str | None) -> Any:
+    return None if text is None else msgspec.json.decode(text)
 
 
 def _ordered(order: int, statement: UpdateBase) -> UpdateBase:

@@ -37,11 +37,11 @@ class Forgotten(msgspec.Struct):
 
 
 class People:
-    """Users by their names, as keys and records have them."""
+    """Users by their names, as keys and records have them; `chats` is what else writes chats meanwhile."""
 
-    def __init__(self, database: Database, blobs: Blobs) -> None:
+    def __init__(self, database: Database, blobs: Blobs, chats: Chats | None = None) -> None:
         self._database, self._blobs, self._buckets = database, blobs, Buckets(database)
-        self._passages, self._chats = Passages(database), Chats(database)
+        self._passages, self._chats = Passages(database), chats or Chats(database)
         self._shares = Shares(database, quota=0)
         self._drop_pieces = delete(journal).where(journal.c.turn == bindparam("gone"))
         self._drop_turn = delete(turns).where(turns.c.id == bindparam("gone"))

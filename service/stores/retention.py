@@ -53,8 +53,10 @@ async def remove_old_chats(chats: Chats, keep: int) -> None:
 
 
 async def retain_chats(chats: Chats, keep: int) -> None:
-    """Removes old chats every hour from now on; with 0 none is ever old."""
-    while keep:
+    """Removes old chats every hour from now on, and what a crash has left of some; with 0 none is old."""
+    while True:
         with suppress(Unavailable):
-            await remove_old_chats(chats, keep)
+            await chats.sweep()
+            if keep:
+                await remove_old_chats(chats, keep)
         await asyncio.sleep(ROUND_SECONDS)

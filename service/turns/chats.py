@@ -1,14 +1,9 @@
-"""Turns in their chats: where a question belongs among what was said before, and what a turn writes there.
-
-Clients send the whole conversation each time, as they remember it. What of it the chat has already is found
-again from the first message on, and only the rest is new: a message that is like none in its place is another
-branch. Older clients leave out all answers but the last one, which is no branch.
-"""
+"""Turns in their chats: their places there, and what they write as they begin and end."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -18,11 +13,13 @@ from service.messages import Ask, texts
 from service.messages import Message as Asked
 from service.stores.chats import Chats
 from service.stores.chats_content import digest, kept, plain, storable
-from service.stores.chats_parts import Chat, Message, Node, Running, State, Tree, named, titled
+from service.stores.chats_parts import Chat, Message, Running, State, Tree, named, titled
 from service.stores.ledger import Ending, Record
 from service.stores.writer import Part
+from service.turns.chats_place import Said, place_of
 from service.wire.answers import Answers
 
+T = TypeVar("T")
 LONGEST = {"provider": 200, "model": 200, "system": 100_000}
 """Characters of what a chat begins with; what is longer is left out."""
 TITLE = 80
@@ -34,16 +31,8 @@ STATES: dict[Ending, State] = {
     "interrupted": "interrupted",
 }
 """How an answer stands after each ending; after all others it has failed."""
-OPEN_TO_CHANGE = frozenset({"running", "stopped", "failed", "interrupted"})
-"""States in which a client may have more of an answer, or less, than we have."""
-
-
-class Said(Struct, frozen=True):
-    """A message that a client has sent, as a chat has it; `digest` is that of all that was sent."""
-
-    role: str
-    content: Any
-    digest: str
+MANY, LONG = 100, 50_000
+"""Messages, and characters in all of them, that are too many to be looked at while others wait."""
 
 
 class Place(Struct, frozen=True, kw_only=True):
@@ -94,16 +83,22 @@ class Scribe:
         user = storable(record.user or "")
         async with self.chats.held(user, named(id)):
             tree = await self.chats.tree(user, id)
-            said = [_said(message, self.chats.longest) for message in _spoken(ask.messages)]
-            parent, count = place_of(tree, said)
-            total = len(tree.nodes) + len(said) - count + 1
+            parent, new = await _apart(ask, self._found, tree, ask)
+            total = len(tree.nodes) + len(new) + 1
             await self.chats.check(user, begun=tree.begun, messages=total, size=tree.size)
-            yield self._begun(user, id, tree, parent, said[count:], _settings(ask, provider), record)
+            settings = _settings(ask, provider)
+            yield await _apart(ask, self._begun, user, id, tree, parent, new, settings, record)
 
     async def left(self) -> dict[str, Place]:
         """The places of the answers that a dead process was giving, by the ids of their turns."""
         left = await self.chats.running()
         return {running.turn: self._left(running) for running in left}
+
+    def _found(self, tree: Tree, ask: Ask) -> tuple[int | None, list[Said]]:
+        """The message below which the question belongs, and what of it is new."""
+        said = [_said(message, self.chats.longest) for message in _spoken(ask.messages)]
+        parent, count = place_of(tree, said)
+        return parent, said[count:]
 
     def _left(self, running: Running) -> Place:
         known = {name: getattr(running, name) for name in ("user", "id", "chat", "answer", "parent")}
@@ -157,56 +152,15 @@ class Scribe:
         )
 
 
-class _Reached(Struct, frozen=True, order=True):
-    """How many of the messages sent lie on the path to a node, and how many of these are the same exactly."""
-
-    count: int = 0
-    exact: int = 0
-
-
-def place_of(tree: Tree, said: Sequence[Said]) -> tuple[int | None, int]:
-    """The message below which what is new belongs, and how many of the messages sent are not new.
-
-    First a path from the beginning is looked for, then one that begins anywhere: a client may have left out
-    the beginning of what no model could read any more. Of that at least two messages must be found.
-    """
-    node, count = _followed(tree.nodes, said, anywhere=False)
-    if not count and len(said) > 2:
-        found = _followed(tree.nodes, said, anywhere=True)
-        node, count = found if found[1] > 1 else (None, 0)
-    if node and node.role == "user" and count < len(said) and said[count].role == "user":
-        answers = [each for each in tree.nodes if each.parent == node.number and each.role == "assistant"]
-        node = answers[-1] if answers else node  # the client has left the answer out
-    return (node.number if node else None), count
+async def _apart(ask: Ask, work: Callable[..., T], *arguments: Any) -> T:
+    """Does what takes some microseconds for a usual question, and a second for the longest: in a thread."""
+    if len(ask.messages) < MANY and sum(_length(message) for message in ask.messages) < LONG:
+        return work(*arguments)
+    return await asyncio.to_thread(work, *arguments)
 
 
-def _followed(nodes: Sequence[Node], said: Sequence[Said], *, anywhere: bool) -> tuple[Node | None, int]:
-    """The last node of the longest path, the newest of several, and how many messages it has in common.
-
-    The path may have answers that were not sent, but no other questions.
-    """
-    reached: dict[int | None, _Reached] = {None: _Reached()}
-    best, last = _Reached(), None
-    for node in nodes:  # a parent comes before its children
-        before = reached.get(node.parent, _Reached() if anywhere else None)
-        if before is None:
-            continue
-        if before.count < len(said) and (match := _match(node, said[before.count])):
-            reached[node.number] = here = _Reached(before.count + 1, before.exact + (match == 2))
-            if here >= best:
-                best, last = here, node
-        elif node.role != "user":
-            reached[node.number] = before
-    return last, best.count
-
-
-def _match(node: Node, said: Said) -> int:
-    """2 for the same message, 1 for an answer that was broken off, 0 for another one."""
-    if node.role != said.role:
-        return 0
-    if node.digest == said.digest:
-        return 2
-    return int(node.role == "assistant" and node.state in OPEN_TO_CHANGE)
+def _length(message: Asked) -> int:
+    return sum(map(len, texts(message)))
 
 
 def _spoken(messages: Sequence[Asked]) -> Iterator[Asked]:

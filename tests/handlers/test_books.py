@@ -319,7 +319,10 @@ async def test_a_person_is_removed_and_the_sums_stay(service: Service, upstream:
         old = answer.headers["X-Turn-Id"]
     async with talking(service, upstream, "ann") as running:
         async with service.http.delete(f"{service.url}{V2}/persons/ann") as removed:
-            assert (removed.status, await removed.json()) == (200, {"turns": 1, "records": 2, "files": 0, "chats": 0})
+            assert (removed.status, await removed.json()) == (
+                200,
+                {"turns": 1, "records": 2, "files": 0, "chats": 0},
+            )
         await until(lambda: upstream.aborted)
     assert await kept(service, "ann") == []
     assert len(await kept(service, "bob")) == 2

@@ -5,8 +5,10 @@ import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
+from yarl import URL
 
 from service.stores.chats import Chat, Message
 from tests.access import bearer
@@ -131,6 +133,44 @@ async def test_what_is_wrong_is_named(
         await ask(service, "Hello", "c")
         found, told = await call(service, method, path, body)
         assert (found, told["error"]["param"]) == (status, param)
+
+
+ODD = ["a/b", "%2e%2e", "?q=1#x", "{id}", "Ж и 東京", "😀", "' OR 1=1 --", '"', "import", "a\\b", "x" * 200]
+
+
+@pytest.mark.parametrize("id", ODD)
+async def test_a_chat_may_be_called_anything(service: Service, id: str) -> None:
+    await ask(service, "Hello", id)
+    assert await ids(service) == [id]
+    path = URL(f"{service.url}{CHATS}/{quote(id, safe='')}", encoded=True)
+    async with service.http.patch(path, json={"title": "Odd"}) as answer:
+        assert (answer.status, (await answer.json())["title"]) == (200, "Odd")
+    async with service.http.get(path) as answer:
+        assert (await answer.json())["id"] == id
+    async with service.http.delete(path) as answer:
+        assert answer.status == 204
+    assert await ids(service) == []
+
+
+@pytest.mark.parametrize("id", ["export", ".", "..", "a\0b", "\ud800", "x" * 201])
+async def test_what_no_address_could_name_is_refused(service: Service, id: str) -> None:
+    body = json.dumps({"conversation_id": id, "prompt": "Hello"})
+    status, told = await service.post("/backend-api/v2/conversation", body.encode())
+    assert status == 400, told
+    assert await ids(service) == []
+
+
+async def test_what_cannot_be_stored_costs_no_answer(service: Service, upstream: Upstream) -> None:
+    upstream.script(Say("a\0b\u202e\ufeff"), Finish(), Usage(), Done())
+    await ask(service, "x\u202e z", "c")
+    chat = await service.get(f"{CHATS}/c")
+    assert (chat["title"], chat["tree"][0]["content"]) == ("x\u202e z", "x\u202e z")
+    assert (chat["tree"][1]["content"], chat["tree"][1]["state"]) == ("a\ufffdb\u202e\ufeff", "finished")
+    status, _ = await call(service, "PATCH", f"{CHATS}/c", {"title": "\0", "settings": {"\0": "\0"}})
+    assert status == 200
+    assert (await service.get(f"{CHATS}/c"))["settings"] == {"\0": "\0"}
+    assert await ids(service, q="\0") == []
+    assert await ids(service, q="z") == ["c"]
 
 
 async def test_each_user_has_his_own(service: Service) -> None:

@@ -161,9 +161,19 @@ async def test_chats_are_their_users(service: Service) -> None:
 
 
 async def test_a_chat_whose_id_is_a_word_of_ours_can_be_read(service: Service) -> None:
-    for word in ("export", "import", "share"):
-        await service.context.chats.add("local", Chat(id=word, title=word, messages=[hello()]))
-        assert json.loads((await download(service, f"{word}/export"))[2])["title"] == word
+    for word in ("export", "import", "share", "..", "stream"):
+        id = await service.context.chats.add("local", Chat(id=word, title=word, messages=[hello()]))
+        assert json.loads((await download(service, f"{id}/export"))[2])["title"] == word
+        assert (await service.get(f"{V2}/chats/{id}"))["title"] == word
+
+
+async def test_what_is_too_old_to_be_kept_is_not_taken(tmp_path: Path) -> None:
+    async with serving(tmp_path, CAUSERIE_CHATS_KEEP="30") as service:
+        old = {"title": "Old", "updated": 1, "items": [{"role": "user", "content": "Hi"}]}
+        status, told = await taken(service, [old, old | {"star": True}, old | {"updated": time.time()}])
+        assert (status, told["imported"]) == (200, 2)
+        ((_, reason),) = [each.values() for each in told["skipped"]]
+        assert "chats.keep" in reason
 
 
 def hello() -> Message:

@@ -1,19 +1,16 @@
 """What clients send is found again in their chats; whatever becomes of a turn is in its chat."""
 
 import asyncio
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import pytest
 
 from service.stores.chats_content import digest
 from service.stores.chats_parts import Node, Tree
-from service.turns.chats import Said, place_of
+from service.turns.chats_place import Said, place_of
 from tests.conftest import ROW
 from tests.serving import CONVERSATION, Json, Service, serving
-from tests.turns.clients import process_of
 from tests.upstream import (
     Done,
     Finish,
@@ -79,6 +76,13 @@ GOES_ON = tree("1<0 u one", "2<1 a two", "3<2 u go on", "4<3 a four", "5<4 u go 
         (tree("1<0 u one", "2<1 a two", "3<1 a two"), ["u one", "a two", "u new"], (3, 2)),
         (tree("1<0 u one", "2<0 u uno", "3<2 a due"), ["u uno", "a due", "u new"], (3, 2)),
         (tree("1<0 u one", "2<1 a two", "3<2 t x", "4<3 a y"), ["u one", "a y", "u new"], (4, 2)),
+        (tree("1<0 u one", "2<1 a two", "3<2 t x", "4<3 a y"), ["u one", "u new"], (4, 1)),
+        (tree("1<0 u one", "2<1 a two"), ["u one", "a two"], (2, 2)),
+        (tree("1<0 u one", "2<1 a two", "3<2 a rest"), ["u one", "a two"], (2, 2)),
+        (tree("1<0 u one", "2<1 a two", "3<2 a rest"), ["u one", "a tworest", "u new"], (3, 2)),
+        (tree("1<0 u one", "2<1 a two", "3<2 a rest"), ["u one", "a two", "a rest", "u new"], (3, 3)),
+        (tree("1<0 u one", "2<1 a!stopped two", "3<2 a rest"), ["u one", "a tworest", "u new"], (3, 2)),
+        (tree("1<0 u one", "2<1 a two", "3<2 a rest"), ["u one", "u new"], (3, 1)),
     ],
 )
 def test_what_is_sent_again_is_found(tree: Tree, said: list[str], place: tuple[int | None, int]) -> None:
@@ -320,51 +324,3 @@ async def test_a_full_chat_takes_no_more(tmp_path: Path, upstream: Upstream) -> 
                 assert answer.status == 413
                 assert setting in (await answer.json())["error"]["message"]
         assert len(upstream.bill) == 1
-
-
-async def test_a_turn_in_no_chat_asks_the_database_nothing(
-    service: Service, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Chats cost those nothing who do without."""
-    await service.ask()
-    read = service.context.database.read
-    asked: list[object] = []
-
-    async def counted(statement: Any) -> Sequence[Any]:
-        asked.append(statement)
-        return await read(statement)
-
-    monkeypatch.setattr(service.context.database, "read", counted)
-    await service.ask()
-    assert [text for statement in asked if "chat" in (text := str(statement))] == []
-    await ask(service, user("Hi"))
-    assert [text for statement in asked if "chat" in (text := str(statement))]
-
-
-@pytest.mark.slow
-async def test_a_kill_leaves_an_interrupted_answer(tmp_path: Path, upstream: Upstream) -> None:
-    upstream.script(Say("One "), Say("two "), Gate(asyncio.Event()))
-    body = {"messages": [user("Count")], "conversation_id": "c"}
-    async with (
-        process_of(tmp_path, upstream) as (process, url),
-        aiohttp.ClientSession() as http,
-        http.post(url + CONVERSATION, json=body) as answer,
-    ):
-        while b"two" not in await answer.content.readany():
-            pass
-        await asyncio.sleep(0.6)  # the journal writes every 250 ms
-        process.kill()
-        await process.wait()
-    upstream.script(Say("Three."), *END)
-    async with process_of(tmp_path, upstream) as (_, url), aiohttp.ClientSession() as http:
-        async with http.get(f"{url}{CHATS}/c") as got:
-            found = await got.json()
-        _, cut = found["tree"]
-        assert (cut["content"], cut["state"], cut["finish"]) == ("One two ", "interrupted", "interrupted")
-        assert found["running"] is None
-        again = [user("Count"), assistant("One two three"), user("Go on")]
-        async with http.post(url + CONVERSATION, json=body | {"messages": again}) as answer:
-            await answer.read()
-        async with http.get(f"{url}{CHATS}?q=two") as got:
-            (hit,) = (await got.json())["chats"]
-        assert (hit["message"], hit["messages"]) == (cut["id"], 4)
