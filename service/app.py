@@ -42,6 +42,7 @@ from service.handlers.v1_files import FileObjects
 from service.issuer import Issuer
 from service.middleware import MIDDLEWARE
 from service.middleware.errors import add_headers
+from service.middleware.identity import LOCAL
 from service.providers.auto import Auto
 from service.providers.circuit import Circuit
 from service.providers.fetching import Fetcher
@@ -75,6 +76,7 @@ from service.turns.attachments import Attachments
 from service.turns.books import Books
 from service.turns.chats import Scribe
 from service.turns.copies import Copier
+from service.turns.downloads import AT_ONCE, Downloads
 from service.turns.excerpts import Excerpts
 from service.turns.filing import Filing
 from service.turns.indexing import Indexing
@@ -153,6 +155,10 @@ def assemble(settings: Settings) -> Context:
     filing.sweeps.append(shares.sweep)
     fetcher = Fetcher(settings.files.media_hosts, upstream.connect_timeout)
     media = Media(filing, Generated(database), fetcher)
+    if settings.files.downloads:
+        downloads = Downloads(filing, fetcher, settings.files.downloads, settings.documents.timeout)
+        filing.reading.fetch = downloads.fetch
+        filing.workers += [filing.reading.run_fetching] * AT_ONCE
     copier = Copier(media, settings.files, tasks)
     attached = _attachments(filing, Passages(database), extractor, registry, settings)
     chats = Chats(database, settings.chats)
@@ -178,7 +184,7 @@ def assemble(settings: Settings) -> Context:
         filing.workers.append(meanings.run)
     recordings = Recordings(settings.state / "voices", settings.speech.cache_size, secret)
     speech = Speech(settings, speakers(settings), Encoders(), Languages(), recordings, turns, tasks, metrics)
-    return Context(
+    context = Context(
         settings=settings,
         tasks=tasks,
         metrics=metrics,
@@ -199,6 +205,9 @@ def assemble(settings: Settings) -> Context:
         started_at=time.time(),
         draining=asyncio.Event(),
     )
+    # Web clients name their user when they ask, and not when they upload.
+    attached.common = lambda: None if context.needs_key else LOCAL
+    return context
 
 
 def _attachments(

@@ -230,7 +230,8 @@ class Unauthorized(Event, frozen=True, tag="auth"):
 class Source(Struct, frozen=True, omit_defaults=True):
     """A passage that the answer may rest on: the file's name, its bucket, and where in it.
 
-    `id` is the file's; `snippet` has the beginning, 300 characters at most.
+    `id` is the file's; `snippet` has the beginning, 300 characters at most. `last_page` is where it ends, if
+    that is not the `page` on which it begins.
     """
 
     file: str
@@ -239,6 +240,14 @@ class Source(Struct, frozen=True, omit_defaults=True):
     snippet: str
     page: int | None = None
     title: str | None = None
+    last_page: int | None = None
+
+    @property
+    def place(self) -> str:
+        """Where it is from, in words."""
+        page = f"page {self.page}" if self.page is not None else None
+        pages = f"pages {self.page} and {self.last_page}" if self.last_page is not None else page
+        return ", ".join(filter(None, [self.file, pages, self.title]))
 
 
 class Sources(Event, frozen=True, tag="sources"):

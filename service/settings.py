@@ -169,6 +169,7 @@ class Files(Section, frozen=True):
     media_count: CountOrZero
     media_timeout: Seconds
     media_hosts: Hosts
+    downloads: CountOrZero
     cookies: Switch
 
 

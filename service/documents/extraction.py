@@ -69,7 +69,7 @@ class Extractor:
         return Picture(end.width, end.height, end.media_type)
 
     async def seconds(self, path: Path, name: str) -> float | None:
-        """How long a sound is to be heard; None where that cannot be told. Raises `DocumentRefused`."""
+        """How long a sound or a film takes; None where that cannot be told. Raises `DocumentRefused`."""
         end = (await self._read(Task(str(path), name, SOUND))).end
         assert isinstance(end, Heard)
         return end.seconds

@@ -23,12 +23,16 @@ Unit: TypeAlias = tuple[int, str]
 
 
 class Passage(Struct, frozen=True):
-    """A piece of a document; `page` and `title` are the page's, `start` counts its characters."""
+    """A piece of a document; `page` and `title` are the page's, `start` counts its characters.
+
+    Where its last sentence ends on the next page, that is the `last_page`.
+    """
 
     page: int | None
     title: str | None
     start: int
     text: str
+    last_page: int | None = None
 
 
 def passages(pages: Iterable[Page]) -> Iterator[Passage]:
@@ -53,7 +57,7 @@ def _completed(passage: Passage, after: Passage) -> Passage:
     rest = after.text[: end.end()].rstrip() if end else after.text
     if ENDED.search(passage.text) or len(rest) > OVERLAP:
         return passage
-    return replace(passage, text=f"{passage.text}\n{rest}")
+    return replace(passage, text=f"{passage.text}\n{rest}", last_page=after.page)
 
 
 def _of_pages(pages: Iterable[Page]) -> Iterator[Passage]:

@@ -61,7 +61,7 @@ class Shown(Struct, frozen=True, tag=True):
 
 
 class Heard(Struct, frozen=True, tag=True):
-    """How many seconds a sound takes, where that can be told."""
+    """How many seconds a sound or a film takes, where that can be told."""
 
     seconds: float | None = None
 

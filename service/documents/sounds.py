@@ -1,9 +1,10 @@
-"""Sounds, with libsndfile (soundfile), in a process of its own."""
+"""Sounds, with libsndfile (soundfile), and films, by their containers, in a process of its own."""
 
 from pathlib import Path
 
 import soundfile
 
+from service.documents import containers
 from service.documents.protocol import Heard
 
 LONGEST = 10_000_000.0
@@ -11,9 +12,9 @@ LONGEST = 10_000_000.0
 
 
 def heard(path: Path) -> Heard:
-    """How long it is to be heard, by its heads and frames; nothing is decoded."""
+    """How long it is to be heard, or seen, by its heads and frames; nothing is decoded."""
     try:
-        seconds = soundfile.info(str(path)).duration
-    except soundfile.LibsndfileError:  # damaged, or of a format (m4a) that it does not know
+        seconds = containers.seconds(path) or soundfile.info(str(path)).duration
+    except soundfile.LibsndfileError:  # damaged, or of a format that it does not know
         return Heard()
     return Heard(seconds if 0 < seconds < LONGEST else None)

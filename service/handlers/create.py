@@ -63,7 +63,11 @@ class Wish(Struct, frozen=True):
         if not self.prompt.strip():
             raise BadRequest("There is nothing to answer: say something in the parameter prompt.", "prompt")
         if self.audio_provider or self.audio.lower() not in NO:
-            raise Unsupported("Answers cannot be spoken here. Leave out audio and audio_provider.", "audio")
+            raise Unsupported(
+                "What is created here is text. Leave out audio and audio_provider;"
+                " GET /backend-api/v2/synthesize/default?text=… speaks a text.",
+                "audio",
+            )
 
 
 class Creation:

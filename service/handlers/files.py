@@ -148,7 +148,8 @@ class Files:
         """Tells as server-sent events how far a bucket's documents have been read.
 
         Each has the name, the bytes and the pages of one, and the characters of all so far (`load`, `size`);
-        `media` names what is no document, `failed` what could not be read, `done` is the last.
+        `download` counts the pages that were fetched, `media` names what is no document, `failed` what could
+        not be read, `done` is the last.
         """
         return self._events(bucket, query, caller)
 
@@ -208,7 +209,7 @@ class Progress:
     def __init__(self) -> None:
         self.begun = False
         self._told: set[str] = set()
-        self._size = 0
+        self._size = self._fetched = 0
         self._reason: str | None = None
 
     def of(self, files: Sequence[File]) -> bytes:
@@ -226,6 +227,12 @@ class Progress:
         return refinement + event(action="delete_files") + event(action="done", size=self._size)
 
     def _event(self, file: File) -> bytes:
+        if file.source is None:
+            return self._state(file)
+        self._fetched += 1
+        return event(action="download", count=self._fetched) + self._state(file)
+
+    def _state(self, file: File) -> bytes:
         if not file.is_document:
             return event(action="media", filename=file.name)
         if file.state == "failed":

@@ -1,4 +1,4 @@
-"""What a provider left at an address: fetched from where everybody may, with no key and no cookie of ours."""
+"""What lies at an address that a provider or a client names: fetched as anybody may, with no key of ours."""
 
 import re
 from collections.abc import AsyncGenerator, Iterator
@@ -16,7 +16,7 @@ REDIRECTS = 5
 MOVED = frozenset({301, 302, 303, 307, 308})
 SPELT_OUT = re.compile(r"[\x21-\x7e]+")
 CHUNK = 256 * 1024
-HEADERS = {"Accept": "image/*, audio/*, video/*", "Accept-Encoding": "identity", "User-Agent": "Causerie"}
+HEADERS = {"Accept": "*/*", "Accept-Encoding": "identity", "User-Agent": "Causerie"}
 
 
 class Fetched(Struct, frozen=True):

@@ -67,7 +67,7 @@ class File(Struct, kw_only=True):
     words: str | None = None
     """By which it is found, in small letters; only of what a provider has generated."""
     source: str | None = None
-    """The public address from which that was fetched."""
+    """The address from which it was fetched."""
 
     @property
     def is_document(self) -> bool:

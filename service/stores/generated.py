@@ -12,13 +12,13 @@ from service.stores.schema_files import files, is_generated
 
 
 class Generated:
-    """Finds them; nothing is found by a name alone, what is another's is not there. Raises `Unavailable`."""
+    """Finds them; what is another's is not there. Raises `Unavailable`."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def named(self, user: str, name: str) -> File:
-        """The newest one of that name. Raises `NotFound`."""
+    async def named(self, user: str | None, name: str) -> File:
+        """The newest one of that name; of whichever user, if none is given. Raises `NotFound`."""
         if not name.isprintable():  # no database could hold it
             raise _missing()
         return await self._newest(select(files).where(*_own(user), files.c.name == name), 0)
@@ -40,8 +40,8 @@ class Generated:
         raise _missing()
 
 
-def _own(user: str) -> tuple[ColumnElement[bool], ...]:
-    return is_generated, files.c.user == user
+def _own(user: str | None) -> tuple[ColumnElement[bool], ...]:
+    return (is_generated,) if user is None else (is_generated, files.c.user == user)
 
 
 def _matches(words: Sequence[str], least: int) -> ColumnElement[bool]:

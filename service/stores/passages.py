@@ -27,13 +27,16 @@ from service.stores.words import Term, terms, words
 
 BATCH = 16
 """Passages of one commit, some milliseconds of the writer's time: whoever writes meanwhile waits for one."""
-COLUMNS = ("file", "position", "page", "title", "start", "text")
+COLUMNS = ("file", "position", "page", "title", "start", "text", "last_page")
 LONGEST = 16_000
 """Positions that PostgreSQL can count."""
 
 
 class Passage(Struct, frozen=True):
-    """A passage of a file; `position` counts the file's passages, `start` the characters of its page."""
+    """A passage of a file; `position` counts the file's passages, `start` the characters of its page.
+
+    `last_page` is where it ends, if that is another page.
+    """
 
     file: str
     position: int
@@ -41,6 +44,7 @@ class Passage(Struct, frozen=True):
     title: str | None
     start: int
     text: str
+    last_page: int | None = None
 
 
 class Passages:

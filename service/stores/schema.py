@@ -19,7 +19,7 @@ from sqlalchemy import (
     Text,
 )
 
-REVISION = "0015"
+REVISION = "0016"
 
 metadata = MetaData(naming_convention={"pk": "pk_%(table_name)s"})
 

@@ -18,6 +18,7 @@ passages = Table(
     Column("title", Text),
     Column("start", Integer, nullable=False),
     Column("text", Text, nullable=False),
+    Column("last_page", Integer),
 )
 
 Index("ix_passages_file", passages.c.file, passages.c.position, unique=True)

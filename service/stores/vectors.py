@@ -2,14 +2,16 @@
 
 A vector is kept twice: the signs of its numbers, a bit each, and the numbers themselves in eight bits. The
 bits that differ are counted for every passage, some millions in a second; the few that differ least are then
-compared by their numbers.
+compared by their numbers. All of it is done a millisecond at a time, so that nobody's stream waits for it.
 """
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import aclosing
 from heapq import nlargest, nsmallest
 from math import isfinite, sqrt
-from operator import mul
+from operator import itemgetter, mul
+from typing import Any
 
 from msgspec import Struct
 from sqlalchemy import BindParameter, Integer, LargeBinary, RowMapping, Select, Text, bindparam, select
@@ -20,9 +22,11 @@ from service.stores.schema_files import files
 from service.stores.schema_passages import passage_vectors, passages
 
 COMPARED = 20_000
-"""Passages that a question is compared with, the first ones of its documents: some milliseconds of work."""
+"""Passages that a question is compared with, the first ones of each of its documents."""
 CLOSE = 4
-"""So many times what is asked for is compared by numbers."""
+"""So many times what is asked for is compared by numbers,"""
+SLICE = 8
+"""and so many of them before others have their turn."""
 LONGEST = 16_384
 """Numbers of a vector."""
 
@@ -83,24 +87,35 @@ class Vectors:
         rows = await self._database.read(found.order_by(passages.c.position).limit(count))
         return [_passage(row) for row in rows]
 
-    async def signs(self, within: Sequence[str]) -> Sequence[RowMapping]:
-        """By `passage` the `signs` of what some files say; none where nothing is known of them."""
-        known = select(passage_vectors.c.passage, passage_vectors.c.signs).join(
-            passages, passages.c.id == passage_vectors.c.passage
-        )
-        ours = known.where(passages.c.file.in_(within), passage_vectors.c.model == self._model)
-        return await self._database.read(ours.order_by(passages.c.position).limit(COMPARED))
+    async def any(self, within: Sequence[str]) -> bool:
+        """Whether something is known of what some files say."""
+        known = _known(self._model, within).limit(1)
+        return bool(await self._database.read(known))
 
-    async def nearest(self, signs: Sequence[RowMapping], wanted: Packed, most: int) -> list[Passage]:
-        """Those passages of all whose `signs` these are that mean what is wanted, the best first."""
-        ids = await asyncio.to_thread(_alike, signs, wanted, CLOSE * most)
+    async def nearest(self, within: Sequence[str], wanted: Packed, most: int) -> list[Passage]:
+        """Those passages of some files that mean what is wanted, the best first."""
+        if wanted == NOTHING:
+            return []
         both = passages.join(passage_vectors, passages.c.id == passage_vectors.c.passage)
         close = select(passages, passage_vectors.c.vector).select_from(both)
+        ids = await self._alike(within, wanted, CLOSE * most)
         rows = await self._database.read(close.where(passages.c.id.in_(ids)))
-        best = await asyncio.to_thread(
-            nlargest, most, rows, lambda row: likeness(row["vector"], wanted.vector)
-        )
-        return [_passage(row) for row in best]
+        compared = []
+        for number, row in enumerate(rows, 1):
+            compared.append((likeness(row["vector"], wanted.vector), row))
+            if number % SLICE == 0:
+                await asyncio.sleep(0)
+        return [_passage(row) for _, row in nlargest(most, compared, key=itemgetter(0))]
+
+    async def _alike(self, within: Sequence[str], wanted: Packed, most: int) -> list[int]:
+        """The ids of those that differ in the fewest bits."""
+        known = _known(self._model, within).where(passages.c.position < COMPARED // len(within))
+        found: list[tuple[int, int]] = []
+        pages = self._database.pages(known, passages.c.file, passages.c.position)
+        async with aclosing(pages):
+            async for page in pages:
+                found = nsmallest(most, [*found, *_differing(page, wanted)])
+        return [passage for _, passage in found]
 
 
 def packed(vector: Sequence[float]) -> Packed:
@@ -120,14 +135,19 @@ def likeness(vector: bytes, wanted: bytes) -> float:
     return product / sqrt(sum(map(mul, numbers, numbers)))
 
 
-def _alike(rows: Sequence[RowMapping], wanted: Packed, most: int) -> list[int]:
-    """The passages that differ in the fewest bits."""
+def _differing(rows: Iterable[RowMapping], wanted: Packed) -> Iterator[tuple[int, int]]:
+    """In how many bits each passage differs; with vectors of another length none can be compared."""
     own, size = int.from_bytes(wanted.signs), len(wanted.signs)
-    known = ((row["passage"], row["signs"]) for row in rows)
-    differing = (
-        ((own ^ int.from_bytes(signs)).bit_count(), passage) for passage, signs in known if len(signs) == size
-    )
-    return [passage for _, passage in nsmallest(most, differing)]
+    for row in rows:
+        if len(signs := row["signs"]) == size:
+            yield (own ^ int.from_bytes(signs)).bit_count(), row["passage"]
+
+
+def _known(model: str, within: Sequence[str]) -> Select[Any]:
+    """The signs of what some files say."""
+    columns = (passage_vectors.c.passage, passage_vectors.c.signs, passages.c.file, passages.c.position)
+    known = select(*columns).join(passages, passages.c.id == passage_vectors.c.passage)
+    return known.where(passages.c.file.in_(within), passage_vectors.c.model == model)
 
 
 def _without(model: str, most: int) -> Select[tuple[object, ...]]:

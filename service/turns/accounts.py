@@ -24,12 +24,14 @@ Period = Literal["day", "month"]
 class Need(Struct, frozen=True):
     """What a turn may come to: tokens of prompt and answer, and a cost in billionths of a US dollar.
 
-    A cost that is not known (None) fits as long as anything is left.
+    A cost that is not known (None) fits as long as anything is left. What runs `beside` turns is no request,
+    and takes no place.
     """
 
     prompt: int
     answer: int
     cost: int | None = 0
+    beside: bool = False
 
     def tokens(self, limit: int) -> int:
         """What is reserved of a minute: no answer is so long that it needs more than a whole one."""
@@ -73,15 +75,13 @@ class Account:
     def refusals(self, need: Need, now: float, today: date) -> Iterator[LimitReached]:
         """Everything that is in the way."""
         limits, name = self.grant.limits, NAMES[self.whose]
-        if (limit := limits.requests_per_minute) and (wait := self._requests.wait(1, limit, now)):
-            yield _later("requests", f"{name} may ask {limit} times a minute.", wait)
+        if not need.beside:
+            yield from self._crowding(now)
         if (limit := limits.tokens_per_minute) and (
             wait := self._tokens.wait(need.tokens(limit), limit, now)
         ):
             tokens = f"this question may need {need.tokens(limit)} of them"
             yield _later("tokens", f"{name} may use {limit} tokens a minute, and {tokens}.", wait)
-        if (limit := limits.turns_at_once) and self.running >= limit:
-            yield _later("turns", f"{name} may have {limit} answered at the same time.", SHORT_WAIT)
         if need.cost != 0:
             yield from self._overdrafts(need.cost, today)
 
@@ -91,12 +91,13 @@ class Account:
         cost = need.cost or 0 if purse else 0
         if purse:
             purse.add(cost, purse.today)
-        self.running += 1
+        self.running += not need.beside
         return Hold(
-            self._requests.take(1, now) if limits.requests_per_minute else None,
+            self._requests.take(1, now) if limits.requests_per_minute and not need.beside else None,
             self._tokens.take(need.tokens(limit), now) if (limit := limits.tokens_per_minute) else None,
             cost,
             purse.today if purse else None,
+            slot=not need.beside,
         )
 
     def correct(self, hold: Hold, requests: int, tokens: int, cost: int, now: float) -> None:
@@ -133,6 +134,14 @@ class Account:
                 yield "day", budget.day, purse.day
             if budget.month is not None:
                 yield "month", budget.month, purse.month
+
+    def _crowding(self, now: float) -> Iterator[LimitReached]:
+        """There are too many already."""
+        limits, name = self.grant.limits, NAMES[self.whose]
+        if (limit := limits.requests_per_minute) and (wait := self._requests.wait(1, limit, now)):
+            yield _later("requests", f"{name} may ask {limit} times a minute.", wait)
+        if (limit := limits.turns_at_once) and self.running >= limit:
+            yield _later("turns", f"{name} may have {limit} answered at the same time.", SHORT_WAIT)
 
     def _overdrafts(self, cost: int | None, today: date) -> Iterator[QuotaExceeded]:
         for period, budget, used in self.budgets(today):

@@ -2,14 +2,14 @@
 
 import asyncio
 import base64
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from itertools import islice
 
 from msgspec.structs import replace
 
 from service.errors import BadRequest, NotFound, TooLarge
-from service.events import Batch, Noted, Sources, begins
+from service.events import Batch, Noted, Source, Sources, begins
 from service.messages import Ask, Message, Part, estimated_tokens
 from service.providers.provider import Append, Provider
 from service.providers.registry import Registry
@@ -44,6 +44,8 @@ class Attachments:
         self, filing: Filing, excerpts: Excerpts, reader: Reader, registry: Registry, limits: Files
     ) -> None:
         self.filing, self.excerpts, self.limits = filing, excerpts, limits
+        self.common: Callable[[], str | None] = lambda: None
+        """Whose buckets anybody may name, if somebody's."""
         self._reader, self._registry = reader, registry
 
     async def of(self, ask: Ask, user: str | None) -> "Attached | None":
@@ -86,15 +88,16 @@ class Attachments:
         else:
             files = []
         for file in files:
-            self.filing.use(user, file.bucket)
+            self.filing.use(file.user, file.bucket)
         return [Paper(file) for file in files]
 
     async def _in_bucket(self, user: str, bucket: str, name: str | None) -> list[File]:
         """A whole bucket is its documents: the pictures in it have parts of their own."""
-        with suppress(NotFound):
-            if name is not None:
-                return [await self.filing.buckets.named(user, bucket, file_name(name, ""))]
-            return [file for file in await self.filing.buckets.bucket(user, bucket) if file.is_document]
+        for owner in filter(None, (user, self.common())):
+            with suppress(NotFound):
+                if name is not None:
+                    return [await self.filing.buckets.named(owner, bucket, file_name(name, ""))]
+                return [file for file in await self.filing.buckets.bucket(owner, bucket) if file.is_document]
         return []
 
 
@@ -212,11 +215,14 @@ class Informed(Provider):
     async def pump(self, ask: Ask, append: Append) -> None:
         """Raises what the provider does, `BadRequest` and `DocumentRefused`."""
         found = await self._attached.papers(self._provider, append)
-        begun = False
+        begun, sources = False, list[Source]()
 
         def heard(batch: Batch) -> None:
             nonlocal begun
-            begun = begun or begins(batch)
+            if not begun and begins(batch):
+                begun = True
+                if sources:
+                    append([Sources(sources)])
             append(batch)
 
         for attempt in range(1, ATTEMPTS + 1):
@@ -225,8 +231,7 @@ class Informed(Provider):
             try:
                 await self._provider.check(told)
                 self._record.prompt_tokens = estimated_tokens(told.messages)
-                if excerpt.sources:
-                    append([Sources(list(excerpt.sources))])
+                sources = list(excerpt.sources)
                 await self._provider.pump(told, heard)
             except BadRequest as error:
                 if error.code != TOO_LONG or begun or attempt == ATTEMPTS or not excerpt.texts:

@@ -101,7 +101,7 @@ class Excerpts:
         texts: dict[str, str] = {}
         for passage, text in _joined(chosen, files):
             texts[passage.file] = texts.get(passage.file, "" if texts else NOTE) + text
-        return Excerpt(texts, [_source(passage, files[passage.file]) for passage in chosen])
+        return Excerpt(texts, [_source([passage], files[passage.file]) for passage in chosen])
 
     async def _candidates(self, papers: Sequence[Paper], query: str, record: Record) -> list[Passage]:
         """The best first; where nothing has a word of the question, what the documents begin with."""
@@ -152,7 +152,7 @@ def _within(candidates: Iterable[Passage], files: Mapping[str, File], room: int)
     """As many as there is room for, one at least."""
     chosen: list[Passage] = []
     for passage in candidates:
-        heading = opening(_place(passage, files[passage.file]))
+        heading = opening(_source([passage], files[passage.file]).place)
         room -= len((heading + passage.text + CLOSING).encode(errors="replace"))
         if chosen and (room < 0 or len(chosen) == MOST):
             break
@@ -168,7 +168,9 @@ def _joined(chosen: Sequence[Passage], files: Mapping[str, File]) -> list[tuple[
             runs[-1].append(passage)
         else:
             runs.append([passage])
-    return [(run[0], f"{opening(_place(run[0], files[run[0].file]))}{_text(run)}\n{CLOSING}") for run in runs]
+    return [
+        (run[0], f"{opening(_source(run, files[run[0].file]).place)}{_text(run)}\n{CLOSING}") for run in runs
+    ]
 
 
 def _follows(passage: Passage, before: Passage) -> bool:
@@ -185,13 +187,8 @@ def _text(run: Sequence[Passage]) -> str:
     return text
 
 
-def _place(passage: Passage, file: File) -> str:
-    """Where it is from, as the model may tell it."""
-    where = [f"page {passage.page}"] if passage.page is not None else []
-    where += [passage.title] if passage.title else []
-    return ", ".join([file.name, *where])
-
-
-def _source(passage: Passage, file: File) -> Source:
-    snippet = " ".join(passage.text.split())[:SNIPPET]
-    return Source(file.name, file.bucket, file.id, snippet, passage.page, passage.title)
+def _source(run: Sequence[Passage], file: File) -> Source:
+    """Of passages that follow each other on a page; only the last one may end on another."""
+    first = run[0]
+    snippet = " ".join(first.text.split())[:SNIPPET]
+    return Source(file.name, file.bucket, file.id, snippet, first.page, first.title, run[-1].last_page)

@@ -6,6 +6,8 @@ from contextlib import aclosing
 from itertools import islice
 from typing import TypeVar
 
+from msgspec.structs import asdict
+
 from service.documents.extraction import Document
 from service.documents.passages import passages
 from service.stores.buckets import Buckets, File
@@ -45,7 +47,7 @@ class Indexing:
 def placed(file: File, document: Document) -> Iterator[Passage]:
     """The passages of a file's document, numbered."""
     for position, found in enumerate(passages(document.pages)):
-        yield Passage(file.id, position, found.page, found.title, found.start, found.text)
+        yield Passage(file=file.id, position=position, **asdict(found))
 
 
 def _batches(every: Iterable[T]) -> Iterator[list[T]]:

@@ -38,13 +38,15 @@ IDLE_SECONDS = 600.0
 class Question(Struct, frozen=True):
     """What is reserved for: tokens of prompt and answer, and who may answer for pay, with which model.
 
-    `cost` is that of what is no token, as in a record; None where nobody knows.
+    `cost` is that of what is no token, as in a record; None where nobody knows. What is done `beside` the
+    questions of a user is none itself, and keeps none of them from its place.
     """
 
     prompt: int
     answer: int
     targets: Sequence[tuple[str, str | None]]
     cost: int | None = 0
+    beside: bool = False
 
     @classmethod
     def of(cls, ask: Ask, targets: Sequence[tuple[str, str | None]]) -> "Question":
@@ -92,7 +94,8 @@ class Limiter:
         for account in accounts:
             await self._open_purse(account)
         cost = await self._cost(record, question) if any(account.purse for account in accounts) else 0
-        need, now, today = Need(question.prompt, question.answer, cost), self._clock(), date.today()
+        need = Need(question.prompt, question.answer, cost, question.beside)
+        now, today = self._clock(), date.today()
         if refusals := [error for account in accounts for error in account.refusals(need, now, today)]:
             raise self._rejected(refusals)
         self._held[record.id] = [(account, account.take(need, now)) for account in accounts]

@@ -8,14 +8,22 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
 from service.documents.extraction import Document
-from service.errors import BadRequest, LimitReached, ProviderError, ProviderTimeout, ServiceError
+from service.errors import (
+    BadRequest,
+    LimitReached,
+    ProviderError,
+    ProviderTimeout,
+    RateLimited,
+    ServiceError,
+    Unavailable,
+)
 from service.providers.circuit import Circuit
 from service.providers.provider import Provider
 from service.settings import Files, Secrets
@@ -31,13 +39,13 @@ log = logging.getLogger(__name__)
 
 KIND = "embedding"
 """Of the records of what it costs."""
-AT_ONCE = 64
-"""Passages of one request."""
+AT_ONCE = 32
+"""Passages of one request, whose answer is a megabyte of JSON: a few milliseconds' work."""
 NEAREST = 64
 """Passages that are ranked for a question."""
 READ = 4_000
 """Characters of a question."""
-PAUSE_SECONDS = 5.0
+PAUSE_SECONDS, LONGEST_PAUSE = 5.0, 3_600.0
 BYTES_PER_TOKEN = 4
 
 
@@ -88,9 +96,9 @@ class Meanings:
         record = _record(asked.user, asked.key)
         record.request_id, record.wire = asked.request_id, asked.wire
         try:
-            if signs := await self._vectors.signs(within):
+            if await self._vectors.any(within):
                 (wanted,) = await self._embedded([question[:READ]], record, self._patience)
-                return await self._vectors.nearest(signs, wanted, NEAREST)
+                return await self._vectors.nearest(within, wanted, NEAREST)
         except ServiceError as error:
             log.warning("a question is answered by its words alone: %s", error)
         return []
@@ -110,7 +118,7 @@ class Meanings:
                 again = False
             except ServiceError as error:
                 log.warning("%s is not embedded yet: %s", id, error)
-                again = await asyncio.sleep(PAUSE_SECONDS, True)
+                again = _passes(error) and await asyncio.sleep(_pause(error), True)
             if again:
                 self._queue(user, id)
 
@@ -142,7 +150,8 @@ class Meanings:
         """Within so many seconds, and accounted for, whatever becomes of it. Raises `ServiceError`."""
         record.provider_asked, record.model_asked = self._provider.name, self._model
         tokens = sum(len(text.encode(errors="replace")) for text in texts) // BYTES_PER_TOKEN + 1
-        await self._turns.reserve(record, Question(tokens, 0, [(self._provider.name, self._model)]))
+        target = (self._provider.name, self._model)
+        await self._turns.reserve(record, Question(tokens, 0, [target], beside=True))
         record.provider, record.label, record.model = self._provider.name, self._provider.label, self._model
         record.attempts, record.ending = 1, "abandoned"
         try:
@@ -151,7 +160,7 @@ class Meanings:
             counted = answer.usage and answer.usage.prompt_tokens
             record.prompt_tokens, record.completion_tokens = counted or tokens, 0
             record.usage_source, record.ending = "provider" if counted else "estimate", "done"
-            return await asyncio.to_thread(lambda: list(_packed(answer)))
+            return await _packed(answer)
         except ServiceError as error:
             record.ending, record.error = "failed", type(error).__name__
             raise
@@ -179,12 +188,25 @@ class Meanings:
         return ProviderError(f"{self._provider.label} sent no embeddings that make sense for {self._model}.")
 
 
-def _packed(answer: _Answer) -> Iterator[Packed]:
+def _passes(error: ServiceError) -> bool:
+    """Whether it may do so soon. Whatever else it is: what lacks vectors is looked for again each hour."""
+    return error.outage or isinstance(error, RateLimited | Unavailable)
+
+
+def _pause(error: ServiceError) -> float:
+    return max(PAUSE_SECONDS, min(error.retry_after or 0.0, LONGEST_PAUSE))
+
+
+async def _packed(answer: _Answer) -> list[Packed]:
+    """One after another: others have their turn between them."""
+    vectors = []
     for vector in answer.data:
         try:
-            yield packed(vector.embedding)
+            vectors.append(packed(vector.embedding))
         except ValueError:
-            yield NOTHING
+            vectors.append(NOTHING)
+        await asyncio.sleep(0)
+    return vectors
 
 
 def _record(user: str | None, key: str | None = None) -> Record:

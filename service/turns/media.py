@@ -68,10 +68,10 @@ class Media:
             log.info("a generated medium is not copied: %s", error)
             return None
 
-    async def find(self, user: str, name: str) -> File:
-        """Raises `NotFound`."""
+    async def find(self, user: str | None, name: str) -> File:
+        """One of a user's, or of anybody's. Raises `NotFound`."""
         file = await self.generated.named(user, name)
-        self.filing.use(user, file.bucket)
+        self.filing.use(file.user, file.bucket)
         return file
 
     async def is_lost(self, file: File) -> bool:

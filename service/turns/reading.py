@@ -21,19 +21,26 @@ log = logging.getLogger(__name__)
 PAUSE_SECONDS = 5.0
 """After which what could not be written, or not be read just now, is tried again."""
 
+NAMES = "downloads.json"
+"""A file that names pages to be fetched."""
+
 After = Callable[[File, Document], Awaitable[None]]
+Fetch = Callable[[File], Awaitable[None]]
 
 
 class Reading:
     """Turns documents into texts, as long as there is room for these.
 
-    `after` has what is to be done with each text before it is ready.
+    `after` has what is to be done with each text before it is ready; `fetch` fetches what a file names, if
+    anybody does.
     """
 
     def __init__(self, buckets: Buckets, blobs: Blobs, reader: Reader, space: Space) -> None:
         self.after: list[After] = []
+        self.fetch: Fetch | None = None
         self._buckets, self._blobs, self._reader, self._space = buckets, blobs, reader, space
         self._rounds: Rounds[File] = Rounds()
+        self._fetching: Rounds[File] = Rounds()
         self._news: WeakValueDictionary[tuple[str, str], asyncio.Event] = WeakValueDictionary()
 
     async def resume(self) -> None:
@@ -43,12 +50,20 @@ class Reading:
 
     def add(self, file: File) -> None:
         """Has a document read in its turn."""
-        self._rounds.add(file.user, file)
+        rounds = self._fetching if self.fetch and file.name == NAMES else self._rounds
+        rounds.add(file.user, file)
 
     async def run(self) -> None:
         """Reads, one after another; several may run at once."""
+        await self._run(self._rounds)
+
+    async def run_fetching(self) -> None:
+        """Reads those that name others, which takes as long as these take to come."""
+        await self._run(self._fetching)
+
+    async def _run(self, rounds: Rounds[File]) -> None:
         while True:
-            file = await self._rounds.next()
+            file = await rounds.next()
             try:
                 await self._read(file)
             except (Unavailable, StorageFull) as error:
@@ -87,6 +102,8 @@ class Reading:
 
     async def _told(self, file: File) -> None:
         """Keeps what a file says, and has done with it what is to be done."""
+        if self.fetch and file.name == NAMES:
+            await self.fetch(file)
         kind = Kind(file.media_type, "document", extension_of(file.name))
         async with self._blobs.local(file.blob) as path:
             document = await self._reader.text(path, file.name, kind)

@@ -44,7 +44,7 @@ class Reader(Protocol):
         """What a picture is; a small JPEG of it is written to `thumbnail`."""
 
     async def seconds(self, path: Path, name: str) -> float | None:
-        """How long a sound is to be heard; None where nobody can tell."""
+        """How long a sound or a film takes; None where nobody can tell."""
 
     async def close(self) -> None:
         """Ends what it is doing."""
@@ -104,7 +104,7 @@ class Upload:
             self._check()
         if file.kind == "image":
             await self._look_at(file)
-        elif file.kind == "audio":
+        elif file.kind in {"audio", "video"}:
             await self._listen_to(file)
         return file
 
@@ -192,7 +192,7 @@ class Upload:
             await self._shelf.blobs.write(file.thumbnail_blob, _once(data))
 
     async def _listen_to(self, file: File) -> None:
-        """Measures a sound; whatever it is, it is kept."""
+        """Measures a sound or a film; whatever it is, it is kept."""
         with suppress(DocumentRefused):
             async with self._shelf.blobs.local(file.blob) as path:
                 file.duration = await self._shelf.reader.seconds(path, file.name)

@@ -2,7 +2,7 @@
 import { element } from "./dom.js";
 import { say } from "./messages.js";
 
-/** @typedef {{file: string, bucket: string, snippet: string, page?: number, title?: string}} Source of the event */
+/** @typedef {{file: string, bucket: string, snippet: string, page?: number, last_page?: number, title?: string}} Source of the event */
 
 /** @param {Source[] | null} sources @returns {HTMLElement[]} nothing, where there are none */
 export function sourcesShown(sources) {
@@ -31,9 +31,10 @@ function ofFile(sources) {
 
 /** @param {Source} source */
 function passage(source) {
-  const { file, snippet, page, title } = source;
+  const { file, snippet, page, last_page: last, title } = source;
   const href = addressOf(source);
-  const label = page ? say("page", { number: page }) : (title ?? "");
+  const pages = last ? say("pagesTo", { number: page, last }) : page && say("page", { number: page });
+  const label = pages || title || "";
   const place = page && /\.pdf$/i.test(file) ? link(`${href}#page=${page}`, label) : element("span", {}, label);
   return element("li", {}, ...(label ? [place] : []), element("q", {}, snippet));
 }

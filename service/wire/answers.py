@@ -11,11 +11,12 @@ from service.events import (
     Finish,
     Finished,
     Reasoning,
+    Sources,
     ToolCall,
     ToolCalls,
     Used,
 )
-from service.wire.projection import shown
+from service.wire.projection import cited, shown
 
 NAMES = frozenset({"id", "index", "type", "format"})
 """Fields whose texts are names, which are repeated, and not pieces of one."""
@@ -98,6 +99,8 @@ class Answers:
                 self._choices.setdefault(event.choice, Answer()).take(event)
                 if isinstance(event, Extra):
                     self.of_chunk |= event.of_chunk
+            case Sources():
+                self._choices[0].take(cited(event))
             case _:
                 pass
 

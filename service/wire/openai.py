@@ -25,12 +25,13 @@ from service.events import (
     Finished,
     Reasoning,
     Resumable,
+    Sources,
     ToolCalls,
     Unauthorized,
     Used,
 )
 from service.wire.answers import Answer, Answers
-from service.wire.projection import raised, reason, shown
+from service.wire.projection import cited, raised, reason, shown
 
 CHOICES = 128
 """OpenAI's limit on `n`."""
@@ -109,6 +110,9 @@ class ChatChunks:
             case Extra():
                 yield self._left()
                 self._keep(event)
+            case Sources():
+                yield self._left()
+                self._keep(cited(event))
             case Chosen():
                 self._name({"model": event.provider.model or self._of_chunk["model"]})
             case Used():

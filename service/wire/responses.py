@@ -24,6 +24,7 @@ from service.events import (
     Finished,
     Reasoning,
     Resumable,
+    Sources,
     ToolCalls,
     Unauthorized,
     Used,
@@ -65,6 +66,8 @@ class ResponseEvents:
         self._output, self._starting_after = Output(turn, starting_after), starting_after
         self._logprobs: list[Json] = []
         """Of the next delta."""
+        self._cited: list[Json] = []
+        """Files that the next text may rest on."""
         self._outcome: tuple[Status, IncompleteDetails | None] | None = None
         """Known before the end: a response is in progress until its usage is there."""
         self._over = self._sent_away = False
@@ -111,6 +114,8 @@ class ResponseEvents:
         if event.choice == 0 and (text := event.content or shown(event)):
             run = self._output.part(TEXT)
             self._output.say(run, text, self._measures(run.holder) if self._logprobs else None)
+            while self._cited:
+                self._annotate(self._cited.pop(0))
 
     def _measures(self, part: Any) -> bytes:
         """The end of a delta with its log probabilities."""
@@ -151,6 +156,19 @@ class ResponseEvents:
             self._output.say(self._output.part(REFUSAL), refusal)
         for annotation in _objects(event.extra.get("annotations")):
             self._annotate(annotation)
+
+    def _cite(self, event: Sources) -> None:
+        """Source: OpenAI's API reference, "The response object", `file_citation`; `place` is an addition."""
+        self._cited = [
+            {
+                "type": "file_citation",
+                "file_id": source.id,
+                "filename": source.file,
+                "index": 0,
+                "place": source.place,
+            }
+            for source in event.sources
+        ]
 
     def _annotate(self, annotation: Json) -> None:
         """Chat has what an annotation says below its type, responses have it beside."""
@@ -199,6 +217,7 @@ class ResponseEvents:
         Reasoning: _think,
         ToolCalls: _call,
         Extra: _add,
+        Sources: _cite,
         Finished: _finish,
         Used: _count,
         Failed: _fail,

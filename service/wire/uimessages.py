@@ -17,12 +17,24 @@ from service.events import (
     Finished,
     Reasoning,
     Resumable,
+    Sources,
     ToolCalls,
     Unauthorized,
     Used,
 )
 from service.wire.projection import EARLY
-from service.wire.uiparts import Calls, Part, UIMessage, data, files, metadata, refusal, retold, sources
+from service.wire.uiparts import (
+    Calls,
+    Part,
+    UIMessage,
+    data,
+    documents,
+    files,
+    metadata,
+    refusal,
+    retold,
+    sources,
+)
 
 FINISH_REASONS = {
     "stop": "stop",
@@ -87,6 +99,8 @@ class MessageParts:
                 yield from self._calls.told(event.tool_calls)
             case Extra(choice=0):
                 yield from self._told_beside(event)
+            case Sources():
+                yield from self._read(event)
             case Begun():
                 yield from self._begun()
             case Finished(choice=0):
@@ -135,6 +149,11 @@ class MessageParts:
         for source in sources(event):
             self._cited += 1
             yield {"type": "source-url", "sourceId": f"source_{self._cited}", **source}
+
+    def _read(self, event: Sources) -> Iterator[Part]:
+        for document in documents(event):
+            self._cited += 1
+            yield {"type": "source-document", "sourceId": f"source_{self._cited}", **document}
 
     def _grown(self, kind: str, text: str) -> Iterator[Part]:
         if self._open != kind:

@@ -14,6 +14,7 @@ from service.events import (
     Extra,
     Noted,
     Session,
+    Sources,
     Suggested,
     Switched,
     Titled,
@@ -25,7 +26,7 @@ Part: TypeAlias = dict[str, Any]
 """A part of a message or of the stream that it comes in; `type` says what it is."""
 
 CUT_OFF = "The answer ended before this call was complete."
-ANY_PICTURE = "image/*"
+ANY_PICTURE, ANYTHING = "image/*", "application/octet-stream"
 ALIKE = frozenset({"file", "source-url", "source-document"})
 """Parts that are the same in a message and in the stream."""
 
@@ -127,6 +128,13 @@ def sources(event: Extra) -> Iterator[Part]:
                 yield {"url": url, "title": title} if isinstance(title, str) else {"url": url}
             case _:
                 pass
+
+
+def documents(event: Sources) -> Iterator[Part]:
+    """The passages of documents that the model was given."""
+    for source in event.sources:
+        media_type = _media_type(source.file, ANYTHING)
+        yield {"mediaType": media_type, "title": source.place, "filename": source.file}
 
 
 def data(event: Event) -> Iterator[Part]:

@@ -32,7 +32,7 @@ def test_a_sentence_that_a_page_cuts_is_whole_where_it_begins() -> None:
         Page(3, None, "Three"),
     ]
     assert list(passages(pages)) == [
-        Passage(1, None, 0, "One. The launch code is\nPINEAPPLE."),
+        Passage(1, None, 0, "One. The launch code is\nPINEAPPLE.", last_page=2),
         Passage(2, None, 0, "PINEAPPLE. Two."),
         Passage(3, None, 0, "Three"),
     ]

@@ -13,6 +13,7 @@ import openai
 import pytest
 from PIL import Image
 
+from tests.access import bearer
 from tests.conftest import ROW
 from tests.documents.made import pdf
 from tests.serving import CONVERSATION, Json, Service, events, kinds, serving
@@ -131,6 +132,26 @@ async def test_a_bucket_of_another_is_missing(service: Service, upstream: Upstre
         text = json.dumps(sent(upstream))
         assert [each for each in ("Hers", "His") if each in text] == ([heard] if heard else [])
         assert ("image_url" in text) == (name == "ann")
+
+
+async def test_without_keys_a_bucket_of_who_names_nobody_is_anybodys(
+    service: Service, upstream: Upstream
+) -> None:
+    """Web clients name their user when they ask, and not when they upload."""
+    await upload(service, "notes.txt", NOTES)
+    await upload(service, "notes.txt", "Hers", user="ann", bucket="hers")
+    hers = "<!-- File: notes.txt -->\nHers\n<-- End -->\n\n"
+    for name, bucket, text in (("ann", "bkt", FRAMED), ("ann", "hers", hers), ("", "hers", None)):
+        headers = {"x-user": name} if name else {}
+        asked = [user(part(bucket)), user("Hello")]
+        async with service.asking(messages=asked, headers=headers) as answer:
+            await answer.read()
+        read = [user({"type": "text", "text": text})] if text else []
+        assert sent(upstream) == [*read, user("Hello")]
+    (_, key) = await service.context.keys.create("ann", "user")
+    async with service.asking(messages=[user(part()), user("Hello")], headers=bearer(key)) as answer:
+        await answer.read()
+    assert sent(upstream) == [user("Hello")]
 
 
 async def test_pictures_and_sounds_are_parts(service: Service, upstream: Upstream) -> None:

@@ -116,6 +116,18 @@ async def test_a_copy_is_its_users(service: Service, upstream: Upstream) -> None
         assert (await status(service, f"/search/bus{query}", headers=bearer(bob)))[0] == 404
 
 
+async def test_without_keys_a_page_shows_what_its_user_was_answered(
+    service: Service, upstream: Upstream
+) -> None:
+    script(upstream, Show(inline(painted())))
+    async with service.asking("A red bus", {"x-user": "ann"}) as answer:
+        (url,) = next(event["urls"] for event in events(await answer.read()) if "urls" in event)
+    for headers, code in (({"x-user": "ann"}, 200), ({}, 200), ({"x-user": "bob"}, 404)):
+        async with service.http.get(service.url + url, headers=headers) as answer:
+            assert answer.status == code
+    assert (await status(service, "/search/bus"))[0] == 404
+
+
 # Where they came from
 
 

@@ -1,7 +1,9 @@
 """Vectors of passages in both databases: small, near to what they were, and gone with their passages."""
 
+import asyncio
 import math
 import random
+import time
 
 import pytest
 from sqlalchemy import func, select
@@ -9,7 +11,7 @@ from sqlalchemy import func, select
 from service.stores.database import Database
 from service.stores.passages import Passage, Passages
 from service.stores.schema_passages import passage_vectors
-from service.stores.vectors import NOTHING, Vectors, likeness, packed
+from service.stores.vectors import CLOSE, NOTHING, Vectors, likeness, packed
 
 DIMENSIONS = 100
 
@@ -37,9 +39,8 @@ async def test_what_is_nearest_comes_first(database: Database) -> None:
     await store.add(said)
     numbers = [drawn(chance) for _ in said]
     await vectors.add((passage, packed(vector)) for passage, vector in zip(said, numbers, strict=True))
-    signs = await vectors.signs(["a"])
     for at in (0, 77, 399):
-        found = await vectors.nearest(signs, packed(near(numbers[at], chance, 0.4)), 5)
+        found = await vectors.nearest(["a"], packed(near(numbers[at], chance, 0.4)), 5)
         assert found[0] == said[at]
         assert len(found) == len(set(found)) == 5
 
@@ -49,11 +50,43 @@ async def test_nothing_is_near_in_files_that_are_not_named_or_by_another_model(d
     for file in ("a", "b"):
         await store.add(passages(file, 3))
         await vectors.add((passage, packed([1.0] * 9)) for passage in passages(file, 3))
-    assert {
-        passage.file for passage in await vectors.nearest(await vectors.signs(["b"]), packed([1.0] * 9), 9)
-    } == {"b"}
-    assert not await vectors.signs([]) and not await vectors.signs(["c"])
-    assert not await Vectors(database, "other").signs(["a", "b"])
+    near_b = await vectors.nearest(["b"], packed([1.0] * 9), 9)
+    assert [passage.file for passage in near_b] == ["b"] * 3
+    assert await vectors.any(["c", "b"]) and not await vectors.any([]) and not await vectors.any(["c"])
+    assert not await Vectors(database, "other").any(["a", "b"])
+
+
+async def test_nothing_is_near_to_nothing_or_in_another_number_of_dimensions(database: Database) -> None:
+    store, vectors = Passages(database), Vectors(database, "m")
+    await store.add(said := passages("a", 3))
+    await vectors.add([(said[0], NOTHING), (said[1], packed([1.0] * 9)), (said[2], packed([1.0] * 99))])
+    assert await vectors.nearest(["a"], NOTHING, 9) == []
+    assert await vectors.nearest(["a"], packed([1.0] * 9), 9) == [said[1]]
+
+
+async def test_others_have_their_turn_while_thousands_are_compared(database: Database) -> None:
+    """In processor time: nobody waits for as long as the comparison of the nearest alone would take."""
+    store, vectors = Passages(database), Vectors(database, "m")
+    await store.add(said := passages("a", 2_500))
+    alike = packed([1.0, -1.0] * 768)
+    await vectors.add((passage, alike) for passage in said)
+    gaps, over = [0.0], asyncio.Event()
+
+    async def others() -> None:
+        last = time.thread_time()
+        while not over.is_set():
+            await asyncio.sleep(0)
+            gaps.append((now := time.thread_time()) - last)
+            last = now
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(others())
+        assert len(await vectors.nearest(["a"], alike, 64)) == 64
+        over.set()
+    began = time.thread_time()
+    for _ in range(CLOSE * 64):
+        likeness(alike.vector, alike.vector)
+    assert max(gaps) < (time.thread_time() - began) / 3
 
 
 async def test_what_is_missing_is_told_and_only_that(database: Database) -> None:

@@ -417,12 +417,14 @@ async def test_a_text_for_which_there_is_no_room_is_refused(desk: Desk) -> None:
     assert desk.blobs() == []
 
 
-async def test_a_sound_has_its_seconds_and_is_kept_without(desk: Desk, reader: Scripted) -> None:
+async def test_sounds_and_films_have_their_seconds_and_are_kept_without(desk: Desk, reader: Scripted) -> None:
     reader.failures["b.mp3"] = DocumentRefused("It made its reader crash.", "files")
-    kept = await desk.upload(Sent("a.mp3", SOUND), Sent("b.mp3", SOUND))
+    film = b"\0\0\0\x14ftypisom" + bytes(8)
+    kept = await desk.upload(Sent("a.mp3", SOUND), Sent("b.mp3", SOUND), Sent("c.mp4", film))
     assert [(file.kind, file.duration, file.state) for file in kept] == [
         ("audio", 2.5, "ready"),
         ("audio", None, "ready"),
+        ("video", 2.5, "ready"),
     ]
 
 

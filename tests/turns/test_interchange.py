@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from service.errors import BadRequest
 from service.stores.chats import Chat, Message
-from service.turns.interchange import gpt4free, markdown, own
+from service.turns.interchange import chatgpt, gpt4free, markdown, own, schemas
 from service.turns.interchange.members import Members
 from service.turns.interchange.reading import UNKNOWN, Reading, Skipped
 from service.turns.interchange.values import shown
@@ -368,3 +368,23 @@ def test_nothing_that_arrives_fails_in_a_way_of_its_own() -> None:
 def test_a_message_of_ours_is_what_it_was() -> None:
     message = Message(number=1, role="user", content="Hi", created_at=1.0)
     assert only(own.written(Chat(id="c", title="", messages=[message]))).title == "Hi"
+
+
+def test_what_is_read_and_written_is_described() -> None:
+    """Everything that we write is, and whatever makes a chat one of theirs is required."""
+    answer = Message(number=2, parent=1, role="assistant", content="Ho", model="m", finish="stop")
+    answer.usage, answer.reasoning = {"total_tokens": 3}, "Hm."
+    chat = Chat(id="c", title="Title", messages=[Message(number=1, role="user", content="Hi"), answer])
+    ours, theirs = own.written(chat), gpt4free.conversation(chat, "s", 1)
+    pairs = [
+        (schemas.OURS, ours),
+        (schemas.NODE, ours["tree"][1]),
+        (schemas.CONVERSATION, theirs),
+        (schemas.SHARED, theirs),
+        (schemas.ITEM, theirs["items"][1]),
+        (schemas.CHATGPT, BRANCHED),
+    ]
+    for schema, sample in pairs:
+        assert set(schema["required"]) <= set(sample) <= {*schema["properties"], "is_archived"}
+    for found, is_chat in ((ours, own.is_chat), (theirs, gpt4free.is_chat), (BRANCHED, chatgpt.is_chat)):
+        assert is_chat(found)

@@ -1,5 +1,6 @@
 """Passages found by their meaning: a second ranking, which its owner pays for, and nobody with his answer."""
 
+import asyncio
 import hashlib
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
@@ -10,6 +11,7 @@ from sqlalchemy import func, select
 
 from service.stores.passages import Passage
 from service.stores.schema_passages import passage_vectors, passages
+from service.turns import meanings
 from service.turns.excerpts import fused
 from tests.conftest import ROW
 from tests.postgresql import Server
@@ -175,6 +177,25 @@ async def test_a_model_that_fails_fails_no_question(
         assert (await counts(service))[1] == 0
 
 
+@pytest.mark.parametrize(
+    ("trouble", "most"),
+    [(Refusal(401, "No.", "invalid_api_key"), 1), (Status(500), 3), (Status(200, b"[]"), 3)],
+)
+async def test_what_does_not_pass_by_itself_is_not_asked_for_again_and_again(
+    tmp_path: Path, upstream: Upstream, trouble: Step, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A key that is refused is refused the next time; what may pass is tried until the circuit opens."""
+    monkeypatch.setattr(meanings, "PAUSE_SECONDS", 0.01)
+    upstream.script_at(PATH, trouble)
+    async with served(tmp_path, upstream, CAUSERIE_ROUTING_FAILURES="3") as service:
+        await upload(service, "a.md", LONG.encode())
+        await until(lambda: len(asked(upstream)) == most)
+        await asyncio.sleep(0.3)
+        assert len(asked(upstream)) == most
+        records = [record for record in await service.records() if record["kind"] == "embedding"]
+        assert [record["ending"] for record in records] == ["failed"] * most
+
+
 async def test_passages_that_it_refuses_are_left_to_their_words(tmp_path: Path, upstream: Upstream) -> None:
     @step
     async def Particular(answer: Answer) -> None:
@@ -235,7 +256,25 @@ async def test_of_a_long_document_only_the_first_passages_are_embedded(
         await until(lambda: sum(asked(upstream_at_work)) == 70)
         await ask(service, "Who is called DRFINCH?")
         assert "DRFINCH" in handed(upstream_at_work)
-        assert asked(upstream_at_work) == [64, 6, 1]
+        assert asked(upstream_at_work) == [32, 32, 6, 1]
+
+
+async def test_it_is_no_question_of_the_users_and_keeps_none_from_being_answered(
+    tmp_path: Path, upstream_at_work: Upstream
+) -> None:
+    limits = {
+        "CAUSERIE_USER_LIMITS_TURNS_AT_ONCE": "1",
+        "CAUSERIE_USER_LIMITS_REQUESTS_PER_MINUTE": "2",
+        "CAUSERIE_USER_LIMITS_TOKENS_PER_MINUTE": "1000000",
+    }
+    async with served(tmp_path, upstream_at_work, **limits) as service:
+        await upload(service, "a.md", LONG.encode())
+        await embedded(service)
+        for _ in range(2):
+            assert "error" not in kinds(await ask(service, "Which place has my car?"))
+            assert "BERTH37" in handed(upstream_at_work)
+        async with service.asking("Hello", {"x-user": "ann"}) as answer:
+            assert answer.status == 429
 
 
 def test_what_is_good_in_both_rankings_comes_first() -> None:

@@ -183,6 +183,20 @@ async def test_the_passages_are_in_order_with_their_places(
     assert text.startswith("The documents are too long")
 
 
+async def test_a_sentence_across_two_pages_names_both(tmp_path: Path, upstream: Upstream) -> None:
+    pages = [f"The committee met for the {number}th time." for number in range(1, 101)]
+    pages[19], pages[20] = "The code of the rocket is", "PINEAPPLE. They met again."
+    row = ROW.format(url=upstream.url)
+    async with serving(tmp_path, row, CAUSERIE_FILES_CONTEXT_TOKENS="1000") as service:
+        await upload(service, "a.pdf", pdf(pages))
+        said = await ask(service, "What is the code of the rocket?")
+    (told,) = [event["sources"] for event in said if event["type"] == "sources"]
+    (both,) = [source for source in told if "last_page" in source]
+    assert (both["page"], both["last_page"]) == (20, 21)
+    framed = "<!-- File: a.pdf, pages 20 and 21 -->\nThe code of the rocket is\nPINEAPPLE.\n<-- End -->"
+    assert framed in handed(upstream)
+
+
 async def test_nothing_of_anybody_else_is_found(service: Service, upstream: Upstream) -> None:
     """Both have a bucket of the same id, and a word that the other one has not."""
     for user, secret in (("ann", "PINEAPPLE"), ("bob", "TANGERINE")):
@@ -281,6 +295,8 @@ async def test_a_model_that_counts_more_tokens_is_asked_with_less(
         if request.path == "/v1/chat/completions"
     )
     assert len(second) < 0.6 * len(first)
+    (told,) = [event["sources"] for event in said if event["type"] == "sources"]
+    assert all(source["snippet"][:50] in " ".join(second.split()) for source in told)
     assert "WORD042" in first and "WORD042" in second
 
 

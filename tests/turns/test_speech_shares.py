@@ -18,6 +18,8 @@ from tests.process import address, started
 PATH = "/v1/audio/speech"
 TICKS = os.sysconf("SC_CLK_TCK")
 PAGE = os.sysconf("SC_PAGE_SIZE")
+PROCESSES = 4
+"""Two that speak, one that encodes, and one that tells languages."""
 number = count()
 
 
@@ -87,6 +89,22 @@ async def test_those_who_stay_are_not_slowed_by_those_who_leave(house: House) ->
     sizes, beside = await heard(house, 10, 10)
     assert min(size or 0 for size in sizes) > 400_000
     assert beside < 2 * alone
+
+
+async def test_twenty_at_once_are_heard_by_few_processes(house: House) -> None:
+    await heard(house, 5, 0)
+    held = house.memory
+    async with asyncio.TaskGroup() as group:
+        speaking = group.create_task(heard(house, 20, 0))
+        most_processes, most_held = 0, 0
+        while not speaking.done():
+            most_processes = max(most_processes, len(house.children))
+            most_held = max(most_held, house.memory)
+            await asyncio.sleep(0.02)
+    sizes, _ = speaking.result()
+    assert min(size or 0 for size in sizes) > 400_000
+    assert most_processes <= PROCESSES
+    assert most_held < 1.5 * held
 
 
 async def test_the_work_of_those_who_left_stops_and_their_memory_returns(house: House) -> None:

@@ -23,6 +23,8 @@ from service.events import (
     Reasoning,
     Reset,
     Resumable,
+    Source,
+    Sources,
     ToolCall,
     ToolCalls,
     Usage,
@@ -419,3 +421,30 @@ def test_what_comes_in_pieces_is_put_together_as_what_it_is() -> None:
         "reasoning_details": [{"index": 0, "type": "text", "text": "ab"}],
     }
     assert choice["native_finish_reason"] == "end"
+
+
+READ = Sources([Source("a b.pdf", "bkt", "file-1", "Once …", 7), Source("c.md", "bkt", "file-2", "And …")])
+PAGES = [
+    {
+        "url": "/files/bkt/media/a%20b.pdf#page=7",
+        "title": "a b.pdf, page 7",
+        "start_index": 0,
+        "end_index": 0,
+    },
+    {"url": "/files/bkt/media/c.md", "title": "c.md", "start_index": 0, "end_index": 0},
+]
+
+
+def test_the_passages_of_documents_are_cited() -> None:
+    events: list[Event] = [READ, Content("So"), Content("."), Finished(Finish("stop")), Used(Usage(1, 1, 2))]
+    whole = ChatCompletion.model_validate_json(
+        msgspec.json.encode(completion(events, turn_id=TURN, created=CREATED, model="m"))
+    )
+    told = whole.choices[0].message.annotations or []
+    assert [citation.url_citation.model_dump() for citation in told] == PAGES
+    wire = ChatChunks(TURN, CREATED, "m", include_usage=False)
+    chunks = [json.loads(line[6:]) for line in wire.encode(events, 0).splitlines() if line]
+    deltas = [chunk["choices"][0]["delta"] for chunk in chunks]
+    assert [delta["content"] for delta in deltas if "content" in delta] == ["So", "."]
+    (cited,) = [delta["annotations"] for delta in deltas if "annotations" in delta]
+    assert [citation["url_citation"] for citation in cited] == PAGES

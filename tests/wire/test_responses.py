@@ -23,6 +23,8 @@ from service.events import (
     Reasoning,
     Reset,
     Resumable,
+    Source,
+    Sources,
     ToolCall,
     ToolCalls,
     Usage,
@@ -429,6 +431,19 @@ def test_citations_are_beside_the_text() -> None:
     (event,) = [event for event in told if event["type"] == "response.output_text.annotation.added"]
     assert (event["annotation_index"], event["annotation"]) == (0, flat)
     assert told[-1]["response"]["output"][0]["content"][0]["annotations"] == [flat]
+
+
+def test_the_passages_of_documents_are_cited_where_the_text_begins() -> None:
+    passages = [Source("a.pdf", "b", "file-1", "Once …", 7), Source("c.md", "b", "file-2", "And …")]
+    log = [Begun(TURN), Sources(passages), Reasoning("Hm."), Content("So"), Content("."), *TEXT[-2:]]
+    told = parsed(stream(log))
+    thought, said = told[-1]["response"]["output"]
+    (text,) = said["content"]
+    assert (thought["type"], text["text"]) == ("reasoning", "So.")
+    places = [(each["type"], each["file_id"], each["place"]) for each in text["annotations"]]
+    assert places == [("file_citation", "file-1", "a.pdf, page 7"), ("file_citation", "file-2", "c.md")]
+    added = [each for each in told if each["type"] == "response.output_text.annotation.added"]
+    assert [each["annotation"] for each in added] == text["annotations"]
 
 
 INTERRUPTED: list[Event] = [*TEXT[:3], Finished(Finish("interrupted")), Used(Usage(1, 1, 2))]

@@ -26,6 +26,8 @@ from service.events import (
     Reset,
     Resumable,
     Session,
+    Source,
+    Sources,
     Suggested,
     Switched,
     Titled,
@@ -266,6 +268,17 @@ def test_pages_that_are_cited_are_sources() -> None:
         {"type": "source-url", "sourceId": "source_1", "url": "https://a.example", "title": "A"},
         {"type": "source-url", "sourceId": "source_2", "url": "https://b.example"},
     ]
+
+
+def test_passages_of_documents_are_sources() -> None:
+    parts = told(Sources([Source("a.pdf", "b", "file-1", "Once …", 7, last_page=8)]), Content("So."))
+    assert parts[0] == {
+        "type": "source-document",
+        "sourceId": "source_1",
+        "mediaType": "application/pdf",
+        "title": "a.pdf, pages 7 and 8",
+        "filename": "a.pdf",
+    }
 
 
 def test_a_call_begins_when_its_name_is_known() -> None:
