@@ -79,6 +79,7 @@ async def test_what_javascript_is_told_to_do_is_done(tmp_path: Path, upstream: U
         )
         *answers, spoken = (await process.communicate())[0].decode().splitlines()
     assert process.returncode == 0
+    assert answers.pop(2) == "Name a river of France. 2 answers, 2 messages are shown."
     assert answers == ["Hello from the upstream."] * 3
     assert "PINEAPPLE-42" in str(upstream.requests[-1].body)
     kind, size = spoken.split()

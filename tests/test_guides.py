@@ -1,10 +1,14 @@
-"""The guides for whoever runs, or extends, the service: what they say to do is done, and works."""
+"""The guides for whoever runs, extends or asks the service: what they say to do is done, and works."""
 
 import asyncio
+import json
 import re
 import shutil
 import subprocess
 import sys
+from asyncio.subprocess import PIPE
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import aiohttp
@@ -12,7 +16,7 @@ import pytest
 
 from tests.conftest import ROW
 from tests.serving import Service, serving, text
-from tests.upstream import Upstream
+from tests.upstream import Done, Finish, Gate, Say, Upstream, Usage, until
 
 ROOT = Path(__file__).parent.parent
 V2 = "/backend-api/v2"
@@ -86,6 +90,37 @@ async def upload(service: Service, name: str, content: bytes) -> None:
         assert answer.status == 200
 
 
+async def taken(service: Service, path: str) -> bytes:
+    async with service.http.get(service.url + path) as answer:
+        assert answer.status == 200, await answer.text()
+        return await answer.read()
+
+
+async def share(service: Service) -> str:
+    """Where the chat "c" can be read by anybody."""
+    async with service.http.put(f"{service.url}{V2}/chats/c/share", json={}) as answer:
+        return f"{V2}/chat/{(await answer.json())['share_id']}"
+
+
+@asynccontextmanager
+async def answering(service: Service, upstream: Upstream) -> AsyncIterator[None]:
+    """While this is entered, three answers run in a chat: they have begun, and end with it."""
+    gate = asyncio.Event()
+    upstream.script(Say("Half "), Gate(gate), Say("whole."), Finish(), Usage(), Done())
+    async with asyncio.TaskGroup() as group:
+        for number in range(3):
+            group.create_task(service.ask(f"Question {number}", conversation_id="running"))
+        await until(lambda: len(upstream.requests) >= 3)
+        await asyncio.sleep(0.6)  # the journal writes every 250 ms
+        yield
+        gate.set()
+    upstream.script(*HELLO)
+
+
+HELLO = (Say("Hello from the upstream."), Finish(), Usage(), Done())
+SOUND = b"ID3\0" + bytes(range(256)) * 100
+
+
 async def test_a_back_up_of_a_running_service_is_restored_elsewhere(
     tmp_path: Path, upstream: Upstream
 ) -> None:
@@ -94,22 +129,52 @@ async def test_a_back_up_of_a_running_service_is_restored_elsewhere(
     elsewhere.mkdir()
     row = ROW.format(url=upstream.url)
     async with serving(here, row) as service:
-        async with service.asking() as answer:
+        async with service.asking(conversation_id="c") as answer:
             turn = answer.headers["X-Turn-Id"]
             await answer.read()
         await upload(service, "notes.txt", b"The code word is PINEAPPLE-42.")
+        await upload(service, "sound.mp3", SOUND)
+        paths = [f"{V2}/chats/c", await share(service), f"{V2}/files/papers", "/files/papers/media/sound.mp3"]
         secret = here / "state/secret"
         secret.write_text("s" * 64)
-        for _ in range(2):  # the second takes the place of the first
-            await run(block("VACUUM INTO"), here / "state", backup)
-        was = await service.records()
-        await service.ask("Too late")
+        async with answering(service, upstream):
+            for _ in range(2):  # the second takes the place of the first
+                await run(block("VACUUM INTO"), here / "state", backup)
+            was = await service.records()
+            before = [await taken(service, path) for path in paths]
+        await service.ask("Too late", conversation_id="c")
     await run(block("-xf"), elsewhere / "state", backup)
     assert (elsewhere / "state/secret").read_text() == "s" * 64
     async with serving(elsewhere, row) as service:
-        assert await service.records() == was
-        async with service.http.get(f"{service.url}{V2}/turns/{turn}") as answer:
-            assert b'"content":"Hello"' in await answer.read()
-        async with service.http.get(f"{service.url}{V2}/files/papers") as answer:
-            assert "PINEAPPLE-42" in await answer.text()
-        assert text(await service.ask()) == "Hello from the upstream."
+        assert (await service.records())[: len(was)] == was
+        assert [await taken(service, path) for path in paths] == before
+        assert before[-1] == SOUND
+        assert b'"content":"Hello"' in await taken(service, f"{V2}/turns/{turn}")
+        chat = json.loads(await taken(service, f"{V2}/chats/running"))
+        answers = [(each["content"], each["state"]) for each in chat["tree"] if each["role"] == "assistant"]
+        assert answers == [("Half ", "interrupted")] * 3
+        assert text(await service.ask(conversation_id="c")) == "Hello from the upstream."
+
+
+# what a client's author is told
+
+
+async def test_what_curl_is_told_to_do_with_chats_is_done(tmp_path: Path, upstream: Upstream) -> None:
+    guide = (ROOT / "docs/clients.md").read_text()
+    (commands,) = [each for each in re.findall(r"^```sh\n(.*?)^```", guide, re.M | re.S) if "export" in each]
+    async with serving(tmp_path, ROW.format(url=upstream.url)) as service:
+        told = commands.replace("http://127.0.0.1:8080", service.url).replace("curl", "curl --silent --fail")
+        process = await asyncio.create_subprocess_exec("sh", "-ec", told, cwd=tmp_path, stdout=PIPE)
+        said = (await process.communicate())[0].decode()
+        assert process.returncode == 0
+        (chat,) = (await service.get(f"{V2}/chats"))["chats"]
+    assert '["capital",true]' in said
+    assert '"url":"/share/' in said
+    assert said.endswith('{"imported":1,"skipped":[]}')
+    assert {name: chat[name] for name in ("id", "title", "starred", "messages", "share")} == {
+        "id": "my-chat",
+        "title": "Capitals",
+        "starred": True,
+        "messages": 2,
+        "share": None,
+    }
