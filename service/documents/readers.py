@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import re
 import signal
 import tempfile
@@ -56,8 +57,15 @@ class Reader:
     @property
     def usable(self) -> bool:
         """Whether it waits for a file, and is fit to read one."""
-        alive = self._child.returncode is None and not self._busy
-        return alive and self._served < SERVED and self._held < SWOLLEN
+        waits = not self._busy and not self._has_ended()
+        return waits and self._served < SERVED and self._held < SWOLLEN
+
+    def _has_ended(self) -> bool:
+        """As the system knows it: the loop hears of it later, and the next file would be blamed."""
+        try:
+            return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+        except ChildProcessError:  # the loop has heard of it
+            return True
 
     async def read(self, task: Task) -> Read:
         """Raises `Death`; whoever cancels it leaves a process in the midst of its work, to be closed."""
