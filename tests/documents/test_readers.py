@@ -76,6 +76,12 @@ async def stopped(files: Files) -> int:
     return process
 
 
+def ended(process: int) -> None:
+    """Waits for the end of a process, and keeps everything else waiting."""
+    with suppress(ChildProcessError):  # it is over already
+        os.waitid(os.P_PID, process, os.WEXITED | os.WNOWAIT)
+
+
 async def killed(files: Files, process: int, number: signal.Signals) -> str:
     """What becomes of a file whose reader gets this signal in the midst of it."""
     read = asyncio.gather(files.text("a.txt", b"words"))
@@ -163,7 +169,7 @@ async def test_one_that_was_killed_while_it_idled_costs_none(files: Files) -> No
     await files.text("a.txt", b"words")
     process = await only(files)
     os.kill(process, signal.SIGKILL)
-    os.waitid(os.P_PID, process, os.WEXITED | os.WNOWAIT)  # the event loop has not heard of it
+    ended(process)  # and the event loop has not heard of it
     assert await files.text("b.txt", b"the next") == "the next"
 
 
