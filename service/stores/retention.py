@@ -20,6 +20,8 @@ SHORTEST = 32
 """Days, so that the bill of a month can be held against its records."""
 PAUSE_SECONDS = 0.05
 ROUND_SECONDS = 3_600.0
+START_SECONDS = 20.0
+"""A service that has just begun has better things to do; nobody sees what is left of a chat."""
 
 OLD = (records.c.day < bindparam("first"), records.c.ending.is_not(None))
 PAGE_OF_OLD = select(records.c.id).where(*OLD).order_by(records.c.day).limit(PAGE)
@@ -53,7 +55,8 @@ async def remove_old_chats(chats: Chats, keep: int) -> None:
 
 
 async def retain_chats(chats: Chats, keep: int) -> None:
-    """Removes old chats every hour from now on, and what a crash has left of some; with 0 none is old."""
+    """Removes old chats every hour, and what a crash has left of some; with 0 none is old."""
+    await asyncio.sleep(START_SECONDS)
     while True:
         with suppress(Unavailable):
             await chats.sweep()

@@ -159,6 +159,7 @@ const seen = new IntersectionObserver((entries) => {
   for (const { target, isIntersecting } of entries) {
     if (!isIntersecting) continue;
     seen.unobserve(target);
+    reachable(target);
     sized.observe(target);
   }
 });

@@ -77,7 +77,7 @@ def test_words_of_another_language_are_better_not_said_at_all() -> None:
     ],
 )
 def test_nothing_takes_much_longer_than_prose(text: str) -> None:
-    assert seconds(text) < 50 * seconds("The quick brown fox jumps. " * (len(text) // 27))
+    assert seconds(text) < 200 * seconds("The quick brown fox jumps. " * (len(text) // 27))
 
 
 def seconds(text: str) -> float:

@@ -21,9 +21,12 @@ pytestmark = pytest.mark.slow
 WIDTHS = (1280, 390)
 HEIGHT = 844
 END = (Finish(), Usage(), Done())
-SETTLED = """() => Promise.all(document.getAnimations()
-    .filter((animation) => animation.effect.getComputedTiming().endTime !== Infinity)
-    .map((animation) => animation.finished.catch(() => {})))"""
+SETTLED = """async () => {
+    for (let frame = 0; frame < 3; frame++) await new Promise(requestAnimationFrame);
+    await Promise.all(document.getAnimations()
+        .filter((animation) => animation.effect.getComputedTiming().endTime !== Infinity)
+        .map((animation) => animation.finished.catch(() => {})));
+}"""
 FINDINGS = """async () => (await axe.run(document, { resultTypes: ["violations"] })).violations.map(
     ({ id, impact, help, nodes }) => ({ id, impact, help, nodes: nodes.map(({ target, failureSummary }) =>
         [target.join(" "), failureSummary]) }))"""
