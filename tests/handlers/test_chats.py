@@ -201,7 +201,10 @@ async def test_what_is_kept_of_a_person_has_his_chats(service: Service) -> None:
     assert (await call(service, "GET", CHATS, headers=ann))[1] == {"chats": [], "next": None}
 
 
-async def test_chats_that_nobody_uses_are_removed(tmp_path: Path, upstream: Upstream) -> None:
+async def test_chats_that_nobody_uses_are_removed(
+    tmp_path: Path, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.stores.retention.START_SECONDS", 0.1)
     row, message = ROW.format(url=upstream.url), Message(role="user", content="Old")
     async with serving(tmp_path, row) as service:
         for id, starred in (("old", False), ("star", True)):

@@ -154,6 +154,8 @@ async def test_a_full_disk_costs_no_answer(tmp_path: Path, upstream: Upstream) -
                         assert same == (200, reading.stream()), "from memory"
                     with pytest.raises(aiohttp.ClientResponseError, match="507"):
                         await Reading("new").ask(service.http, service.url)
-            assert [record["ending"] for record in await settled(service)] == ["done"] * 20
+            endings = [record["ending"] for record in await settled(service)]
+            assert endings.count("done") == 20
+            assert set(endings) <= {"done", "refused"}, "the one with 507 is written if room came in time"
             for reading in readings:
                 await assert_durable(service, reading)
