@@ -1,4 +1,4 @@
-"""How cost grows with open streams, with turns kept to be read again, with records in the ledger."""
+"""How cost grows with open streams, turns kept to be read again, records in the ledger, messages in chats."""
 
 import http.client
 import json
@@ -21,9 +21,15 @@ from systems import service
 
 V2 = "/backend-api/v2"
 CROWDS = (0, 1_000, 4_000)
-SIZES = {"turns": (0, 10_000, 100_000), "records": (0, 100_000, 1_000_000)}
+MILLION = (0, 100_000, 1_000_000)
+SIZES = {"turns": (0, 10_000, 100_000), "records": MILLION, "messages": MILLION}
 DAYS = 30
 """Over which the records are spread."""
+TALK = 10
+"""Messages of a chat."""
+QUESTION = "BENCH 20 tokens, 0 us"
+CHAT = "growing"
+"""The chat that is begun by a question, and asked for."""
 ASKED = 20
 PROBE = next(one for one in SCENARIOS if one.name == "short16")
 CROWD_SECONDS = 60
@@ -32,24 +38,51 @@ LINES = {
     "read": "GET turns/{id} of an ended turn, ms",
     "stats": "GET stats, ms",
     "usage": "GET usage/{today}, first byte, ms",
+    "list": "GET chats, the first page, ms",
+    "rare": "GET chats?q=, a word of some messages, ms",
+    "common": "GET chats?q=, a word of all messages, ms",
+    "chat": "GET chats/{id}, a chat of two messages, ms",
     "start": "start to listening, s",
 }
 
 COPIED = """
-WITH RECURSIVE number(n) AS (VALUES(0) UNION ALL SELECT n + 1 FROM number WHERE n < :last)
+WITH RECURSIVE number(n) AS (
+  VALUES(:first) UNION ALL SELECT n + :step FROM number WHERE n + :step < :end
+)
 INSERT INTO {table} ({columns}) SELECT {values} FROM number, (SELECT * FROM {table} LIMIT 1) AS one
 """
+PLACED = f"(((1000 + n / {TALK}) << 20) + 1 + n % {TALK})"
+"""The number of a message, as service.stores.schema_chats has it."""
 CHANGED = {
-    "turns": {"id": "lower(hex(randomblob(16)))", "ended_at": "one.ended_at - n % 80000"},
+    "turns": {"turns": {"id": "lower(hex(randomblob(16)))", "ended_at": "one.ended_at - n % 80000"}},
     "records": {
-        "id": "lower(hex(randomblob(16)))",
-        "day": f"date(one.day, '-' || (n % {DAYS}) || ' days')",
-        "model": "'model-' || (n % 20)",
-        **{
-            name: f"one.{name} - (n % {DAYS}) * 86400" for name in ("opened_at", "first_token_at", "ended_at")
+        "records": {
+            "id": "lower(hex(randomblob(16)))",
+            "day": f"date(one.day, '-' || (n % {DAYS}) || ' days')",
+            "model": "'model-' || (n % 20)",
+            **{
+                name: f"one.{name} - (n % {DAYS}) * 86400"
+                for name in ("opened_at", "first_token_at", "ended_at")
+            },
+        }
+    },
+    "messages": {
+        "chats": {
+            "number": f"1000 + n / {TALK}",
+            "id": "'copy-' || n",
+            "updated_at": "one.updated_at - n",
+            "leaf": f"((1000 + n / {TALK}) << 20) + {TALK}",
         },
+        "chat_messages": {
+            "number": PLACED,
+            "chat": f"1000 + n / {TALK}",
+            "parent": f"CASE n % {TALK} WHEN 0 THEN NULL ELSE {PLACED} - 1 END",
+            "role": "CASE n % 2 WHEN 0 THEN 'user' ELSE 'assistant' END",
+        },
+        "chat_words": {"rowid": PLACED, "words": "one.words || ' word' || (n / 1000)"},
     },
 }
+"""Which rows are copied into which tables, and what is another in each copy."""
 
 
 class Cost(NamedTuple):
@@ -107,14 +140,15 @@ def crowd(contender: Contender, size: int) -> Iterator[None]:
 
 def with_rows(folder: Path, upstream: int, what: str, sizes: tuple[int, ...]) -> Iterator[Cost]:
     with service(folder, embedded=False, upstream=upstream) as ours:
-        prepared(ours)  # the row that is copied
+        prepared(ours)  # the rows that are copied
+        answered(ours, conversation_id=CHAT)
     there = 0
     for size in sizes:
-        fill(folder / "state/causerie.db", what, size - there)
+        fill(folder / "state/causerie.db", what, there, size)
         there = size
         seconds = median(seconds_to_listen(folder, upstream) for _ in range(3))
         with service(folder, embedded=False, upstream=upstream) as ours:
-            yield Cost(size, asked(prepared(ours)) | {"start": seconds})
+            yield Cost(size, asked(prepared(ours), what) | {"start": seconds})
 
 
 def seconds_to_listen(folder: Path, upstream: int) -> float:
@@ -124,16 +158,19 @@ def seconds_to_listen(folder: Path, upstream: int) -> float:
         return time.perf_counter() - began
 
 
-def fill(file: Path, what: str, count: int) -> None:
-    """Copies one row so many times; the service is not running."""
-    if not count:
+def fill(file: Path, what: str, there: int, count: int) -> None:
+    """Copies one row of each table until there are so many; the service is not running."""
+    if count == there:
         return
     with closing(sqlite3.connect(file)) as database, database:
-        names = [row[1] for row in database.execute(f"PRAGMA table_info({what})")]
-        values = [CHANGED[what].get(name, f'one."{name}"') for name in names]
-        columns = ", ".join(f'"{name}"' for name in names)
-        statement = COPIED.format(table=what, columns=columns, values=", ".join(values))
-        database.execute(statement, {"last": count - 1})
+        for table, changed in CHANGED[what].items():
+            names = [row[1] for row in database.execute(f"PRAGMA table_info({table})")]
+            named = dict.fromkeys([*names, *changed])
+            columns = ", ".join(f'"{name}"' for name in named)
+            values = ", ".join(changed.get(name, f'one."{name}"') for name in named)
+            statement = COPIED.format(table=table, columns=columns, values=values)
+            step = TALK if table == "chats" else 1
+            database.execute(statement, {"first": there, "step": step, "end": count})
 
 
 def prepared(program: Program) -> Contender:
@@ -155,22 +192,34 @@ def cost(contender: Contender) -> float:
     return float((found["cpu"] - beside * found["seconds"]) / PROBE.streams * 1e6)
 
 
-def asked(contender: Contender) -> dict[str, float]:
+def asked(contender: Contender, what: str) -> dict[str, float]:
     turn = cost(contender)  # which leaves a page of records of today, the same for every size
-    paths = {"stats": f"{V2}/stats", "usage": f"{V2}/usage/{date.today()}"}
-    paths["read"] = f"{V2}/turns/{ended_turn(contender.program)}"
     times = {
         name: median(milliseconds(contender.program, path) for _ in range(ASKED))
-        for name, path in paths.items()
+        for name, path in paths(contender.program, what).items()
     }
     return times | {"turn": turn}
 
 
-def ended_turn(program: Program) -> str:
+def paths(program: Program, what: str) -> dict[str, str]:
+    if what == "messages":
+        chats = f"{V2}/chats"
+        return {
+            "list": chats,
+            "rare": f"{chats}?q=word42",
+            "common": f"{chats}?q={QUESTION.split()[0]}",
+            "chat": f"{chats}/{CHAT}",
+        }
+    turn = answered(program)
+    return {"stats": f"{V2}/stats", "usage": f"{V2}/usage/{date.today()}", "read": f"{V2}/turns/{turn}"}
+
+
+def answered(program: Program, **fields: str) -> str:
+    """The id of a turn that has ended."""
     connection = http.client.HTTPConnection("127.0.0.1", program.port, timeout=30)
-    question = {"provider": "Bench", "prompt": "BENCH 20 tokens, 0 us"}
+    question = {"provider": "Bench", "prompt": QUESTION, **fields}
     connection.request("POST", f"{V2}/conversation", json.dumps(question))
-    with connection.getresponse() as response:
+    with closing(connection), connection.getresponse() as response:
         response.read()
         return str(response.headers["x-turn-id"])
 
