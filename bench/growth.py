@@ -79,7 +79,7 @@ CHANGED = {
             "parent": f"CASE n % {TALK} WHEN 0 THEN NULL ELSE {PLACED} - 1 END",
             "role": "CASE n % 2 WHEN 0 THEN 'user' ELSE 'assistant' END",
         },
-        "chat_words": {"rowid": PLACED, "words": "one.words || ' word' || (n / 1000)"},
+        "chat_words": {"rowid": PLACED, "words": "one.words || ' everywhere word' || (n / 1000)"},
     },
 }
 """Which rows are copied into which tables, and what is another in each copy."""
@@ -207,7 +207,7 @@ def paths(program: Program, what: str) -> dict[str, str]:
         return {
             "list": chats,
             "rare": f"{chats}?q=word42",
-            "common": f"{chats}?q={QUESTION.split()[0]}",
+            "common": f"{chats}?q=everywhere",
             "chat": f"{chats}/{CHAT}",
         }
     turn = answered(program)
