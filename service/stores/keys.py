@@ -53,12 +53,21 @@ class Budget(Struct, frozen=True, omit_defaults=True):
     month: Dollars = None
 
 
+UNLIMITED = Limits()
+UNMEASURED = Budget()
+
+
 class Grant(Struct, frozen=True):
     """What a key is good for; by itself everything, without limits."""
 
     allowed: Allowed = Allowed()
-    limits: Limits = Limits()
-    budget: Budget = Budget()
+    limits: Limits = UNLIMITED
+    budget: Budget = UNMEASURED
+
+    @property
+    def limited(self) -> bool:
+        """Whether it says how much, and not only what for."""
+        return self.limits != UNLIMITED or self.budget != UNMEASURED
 
 
 EVERYTHING = Grant()

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from decimal import ROUND_HALF_UP, Decimal
 from typing import TYPE_CHECKING, Protocol
 
@@ -57,6 +57,47 @@ class Cost(Struct, frozen=True):
     price: str | None
 
 
+class Rates(Struct, frozen=True):
+    """What one token of each sort takes, in US dollars, exactly."""
+
+    prompt: Decimal
+    completion: Decimal
+    cached: Decimal
+    cache_write: Decimal
+
+    @classmethod
+    def of(cls, price: Price) -> "Rates":
+        cached = price.prompt if price.cached is None else price.cached
+        written = price.prompt if price.cache_write is None else price.cache_write
+        each = (price.prompt, price.completion, cached, written)
+        return cls(*(Decimal(str(dollars)) / PER_MILLION for dollars in each))
+
+    def paid(self, tokens: Tokens) -> Decimal:
+        return (
+            self.prompt * (tokens.prompt - tokens.cached - tokens.cache_write)
+            + self.cached * tokens.cached
+            + self.cache_write * tokens.cache_write
+            + self.completion * tokens.completion
+        )
+
+
+class Tariff:
+    """What the operator says that a provider takes."""
+
+    __slots__ = ("_rates", "renamed")
+
+    def __init__(self, row: ProviderRow) -> None:
+        self.renamed = row.renamed
+        self._rates = {name: Rates.of(price) for name, price in row.prices.items()}
+
+    def rates(self, models: Iterable[str]) -> Rates | None:
+        """By our name of a model or the provider's."""
+        for model in models:
+            if own := self._rates.get(model) or self._rates.get(self.renamed.get(model, model)):
+                return own
+        return self._rates.get("*")
+
+
 NO_PRICE = Cost(None, UNPRICED)
 FREE = Cost(0, "local")
 
@@ -66,7 +107,7 @@ class Prices:
 
     def __init__(self, sellers: Iterable[Seller], rows: Iterable[ProviderRow]) -> None:
         self._sellers = {seller.name: seller for seller in sellers}
-        self._rows = {row.name: row for row in rows}
+        self._tariffs = {row.name: Tariff(row) for row in rows}
         self._table: Table | None = None
 
     async def of(self, provider: str, models: Sequence[str], tokens: Tokens | None, at: float) -> Cost:
@@ -75,16 +116,16 @@ class Prices:
         `models` are the names by which it may be known, the best one first. This waits for nothing but the
         table, once.
         """
-        seller, row = self._sellers.get(provider), self._rows.get(provider)
+        seller, tariff = self._sellers.get(provider), self._tariffs.get(provider)
         if seller is None:
             return NO_PRICE
-        if row and tokens and (own := _own(row, models)):
-            return _cost(_paid(own, tokens.fitted()), "settings")
+        if tariff and tokens and (rates := tariff.rates(models)):
+            return _cost(rates.paid(tokens.fitted()), "settings")
         if seller.local:
             return FREE
         if not seller.url or tokens is None:
             return NO_PRICE
-        renamed = row.renamed if row else {}
+        renamed = tariff.renamed if tariff else {}
         theirs = dict.fromkeys(renamed.get(model, model) for model in models)
         try:
             if self._table is None:
@@ -101,29 +142,6 @@ def _load() -> "Table":
     from service.stores.price_table import Table
 
     return Table()
-
-
-def _own(row: ProviderRow, models: Iterable[str]) -> Price | None:
-    """The operator's price, by our name of a model or the provider's."""
-    return next((row.prices[name] for name in _names(row, models) if name in row.prices), None)
-
-
-def _names(row: ProviderRow, models: Iterable[str]) -> Iterator[str]:
-    for model in models:
-        yield model
-        yield row.renamed.get(model, model)
-    yield "*"
-
-
-def _paid(price: Price, tokens: Tokens) -> Decimal:
-    """In US dollars, exactly."""
-    parts = (
-        (price.prompt, tokens.prompt - tokens.cached - tokens.cache_write),
-        (price.prompt if price.cached is None else price.cached, tokens.cached),
-        (price.prompt if price.cache_write is None else price.cache_write, tokens.cache_write),
-        (price.completion, tokens.completion),
-    )
-    return sum((Decimal(str(each)) * count for each, count in parts), Decimal()) / PER_MILLION
 
 
 def _cost(dollars: Decimal | None, price: str) -> Cost:

@@ -20,6 +20,8 @@ class Secret:
     def __init__(self, state: Path, given: str | None) -> None:
         self._file = state / "secret"
         self._bytes = given.encode() if given else b""
+        self._keyed: hmac.HMAC | None = None
+        """Has taken in the secret, which costs more than all that follows it."""
 
     def __repr__(self) -> str:
         return "Secret()"
@@ -37,9 +39,12 @@ class Secret:
 
     def mac(self, *parts: str) -> str:
         """HMAC-SHA256 of the parts, in hex; the first one says what it is for."""
-        if not self._bytes:
+        if self._keyed is None:
             self.load()
-        return hmac.digest(self._bytes, "\0".join(parts).encode(errors="replace"), "sha256").hex()
+            self._keyed = hmac.new(self._bytes, digestmod="sha256")
+        keyed = self._keyed.copy()
+        keyed.update("\0".join(parts).encode(errors="replace"))
+        return keyed.hexdigest()
 
     def _kept(self) -> bytes:
         with suppress(FileNotFoundError):

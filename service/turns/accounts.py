@@ -11,13 +11,12 @@ from service.errors import LimitReached, QuotaExceeded
 from service.stores.keys import Grant
 from service.stores.prices import NANO
 from service.stores.spending import Whose
-from service.turns.windows import Purse, Share, Window
+from service.turns.windows import Kind, Purse, Share, Window
 
 NAMES = {"key": "This key", "user": "This user", "service": "This service"}
 SHORT_WAIT = 1.0
 """Seconds; nobody knows when a turn ends."""
 
-Kind = Literal["requests", "tokens"]
 Period = Literal["day", "month"]
 
 
@@ -33,28 +32,27 @@ class Need(Struct, frozen=True):
     cost: int | None = 0
     beside: bool = False
 
-    def tokens(self, limit: int) -> int:
+    def tokens(self, limit: int | None) -> int:
         """What is reserved of a minute: no answer is so long that it needs more than a whole one."""
-        return max(self.prompt, min(self.prompt + self.answer, limit))
+        whole = self.prompt + self.answer
+        return whole if limit is None or whole <= limit else max(self.prompt, limit)
 
 
-class Hold(Struct):
-    """What one turn has taken of an account."""
+class Hold(Share, gc=False):
+    """What one turn has taken of an account: a share of its minute, and of its purse."""
 
-    request: Share | None
-    tokens: Share | None
     cost: int
     on: date | None
     """The day to which the cost belongs."""
-    slot: bool = True
+    slot: bool
 
 
 class Left(Struct, frozen=True):
-    """What a minute has left, and in how many seconds all of it will be there again."""
+    """What a minute has left of a limit, and whose that is."""
 
     remaining: int
     limit: int
-    reset: float
+    account: "Account"
 
 
 class Account:
@@ -66,7 +64,7 @@ class Account:
         self.purse: Purse | None = None
         self.running = 0
         self.used_at = 0.0
-        self._requests, self._tokens = Window(), Window()
+        self._minute = Window()
 
     @property
     def has_budget(self) -> bool:
@@ -74,40 +72,41 @@ class Account:
 
     def refusals(self, need: Need, now: float, today: date) -> Iterator[LimitReached]:
         """Everything that is in the way."""
-        limits, name = self.grant.limits, NAMES[self.whose]
+        limits, minute, cost = self.grant.limits, self._minute, need.cost
+        minute.pass_to(now)
         if not need.beside:
-            yield from self._crowding(now)
-        if (limit := limits.tokens_per_minute) and (
-            wait := self._tokens.wait(need.tokens(limit), limit, now)
-        ):
-            tokens = f"this question may need {need.tokens(limit)} of them"
-            yield _later("tokens", f"{name} may use {limit} tokens a minute, and {tokens}.", wait)
-        if need.cost != 0:
-            yield from self._overdrafts(need.cost, today)
+            if (limit := limits.requests_per_minute) and minute.requests >= limit:
+                text, excess = f"may ask {limit} times a minute", minute.requests + 1 - limit
+                yield self._later("requests", text, minute.wait("requests", excess, now))
+            if (limit := limits.turns_at_once) and self.running >= limit:
+                yield self._later("turns", f"may have {limit} answered at the same time", SHORT_WAIT)
+        if limit := limits.tokens_per_minute:
+            tokens = need.tokens(limit)
+            if (excess := minute.tokens + tokens - limit) > 0:
+                text = f"may use {limit} tokens a minute, and this question may need {tokens} of them"
+                yield self._later("tokens", text, minute.wait("tokens", excess, now))
+        if cost != 0:
+            for period, budget, used in self.budgets(today):
+                if used >= budget * NANO if cost is None else used + cost > budget * NANO:
+                    yield self._overdraft(period, budget, used, cost, today)
 
     def take(self, need: Need, now: float) -> Hold:
         """Takes what is needed, whatever is in the way."""
-        limits, purse = self.grant.limits, self.purse
+        purse, turns = self.purse, not need.beside
         cost = need.cost or 0 if purse else 0
+        tokens = need.tokens(self.grant.limits.tokens_per_minute)
+        hold = Hold(now, int(turns), tokens, cost, purse.today if purse else None, turns)
+        self._minute.take(hold)
+        self.running += turns
         if purse:
             purse.add(cost, purse.today)
-        self.running += not need.beside
-        return Hold(
-            self._requests.take(1, now) if limits.requests_per_minute and not need.beside else None,
-            self._tokens.take(need.tokens(limit), now) if (limit := limits.tokens_per_minute) else None,
-            cost,
-            purse.today if purse else None,
-            slot=not need.beside,
-        )
+        return hold
 
-    def correct(self, hold: Hold, requests: int, tokens: int, cost: int, now: float) -> None:
+    def settle(self, hold: Hold, requests: int, tokens: int, cost: int, now: float) -> None:
         """What was used takes the place of what was taken, and nothing runs any more."""
         self.free(hold)
         self.used_at = now
-        if hold.request:
-            self._requests.correct(hold.request, requests, now)
-        if hold.tokens:
-            self._tokens.correct(hold.tokens, tokens, now)
+        self._minute.correct(hold, min(hold.requests, requests), tokens, now)
         if self.purse and hold.on:
             self.purse.add(cost - hold.cost, hold.on)
 
@@ -118,37 +117,42 @@ class Account:
 
     def left(self, kind: Kind, now: float) -> Left | None:
         """None where it has no limit."""
-        limits = self.grant.limits
-        window = self._requests if kind == "requests" else self._tokens
+        limits, minute = self.grant.limits, self._minute
         limit = limits.requests_per_minute if kind == "requests" else limits.tokens_per_minute
         if limit is None:
             return None
-        return Left(max(0, limit - window.taken(now)), limit, window.clear_in(now))
+        minute.pass_to(now)
+        taken = minute.requests if kind == "requests" else minute.tokens
+        return Left(max(0, limit - taken), limit, self)
 
-    def budgets(self, today: date) -> Iterator[tuple[Period, float, int]]:
+    def clear_in(self, kind: Kind, now: float) -> float:
+        """In how many seconds all of a minute will be there again."""
+        return self._minute.clear_in(kind, now)
+
+    def budgets(self, today: date) -> list[tuple[Period, float, int]]:
         """Of the day and of the month, in dollars, and what is spent of each in billionths of one."""
-        budget, purse = self.grant.budget, self.purse
+        purse, budget = self.purse, self.grant.budget
+        budgets: list[tuple[Period, float, int]] = []
         if purse:
             purse.turn_to(today)
             if budget.day is not None:
-                yield "day", budget.day, purse.day
+                budgets.append(("day", budget.day, purse.day))
             if budget.month is not None:
-                yield "month", budget.month, purse.month
+                budgets.append(("month", budget.month, purse.month))
+        return budgets
 
-    def _crowding(self, now: float) -> Iterator[LimitReached]:
-        """There are too many already."""
-        limits, name = self.grant.limits, NAMES[self.whose]
-        if (limit := limits.requests_per_minute) and (wait := self._requests.wait(1, limit, now)):
-            yield _later("requests", f"{name} may ask {limit} times a minute.", wait)
-        if (limit := limits.turns_at_once) and self.running >= limit:
-            yield _later("turns", f"{name} may have {limit} answered at the same time.", SHORT_WAIT)
+    def _later(self, limit: str, told: str, wait: float) -> LimitReached:
+        text = f"{NAMES[self.whose]} {told}."
+        if math.isinf(wait):
+            return LimitReached(limit, f"{text} Shorten it, or ask the operator for more.", None)
+        return LimitReached(limit, f"{text} Ask again in {math.ceil(wait)} s.", wait)
 
-    def _overdrafts(self, cost: int | None, today: date) -> Iterator[QuotaExceeded]:
-        for period, budget, used in self.budgets(today):
-            if used >= budget * NANO if cost is None else used + cost > budget * NANO:
-                renewal = _renewal(period, today)
-                wait = max(0.0, (renewal - datetime.now().astimezone()).total_seconds())
-                yield QuotaExceeded(period, self._told(period, budget, used, cost, renewal), wait)
+    def _overdraft(
+        self, period: Period, budget: float, used: int, cost: int | None, today: date
+    ) -> QuotaExceeded:
+        renewal = _renewal(period, today)
+        wait = max(0.0, (renewal - datetime.now().astimezone()).total_seconds())
+        return QuotaExceeded(period, self._told(period, budget, used, cost, renewal), wait)
 
     def _told(self, period: Period, budget: float, used: int, cost: int | None, renewal: datetime) -> str:
         """What everybody together has used is for the operator."""
@@ -160,12 +164,6 @@ class Account:
         return (
             f"{name} may spend {whole} a {period}{spent}{this}. {less} again from {at}, when it is renewed."
         )
-
-
-def _later(limit: str, text: str, wait: float) -> LimitReached:
-    if math.isinf(wait):
-        return LimitReached(limit, f"{text} Shorten it, or ask the operator for more.", None)
-    return LimitReached(limit, f"{text} Ask again in {math.ceil(wait)} s.", wait)
 
 
 def _renewal(period: Period, today: date) -> datetime:

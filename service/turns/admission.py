@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import TypeAlias
 from weakref import WeakValueDictionary
@@ -9,7 +10,7 @@ from weakref import WeakValueDictionary
 from msgspec.structs import replace
 
 from service.errors import KeyReused, NotFound, ServiceError, StorageFull, Unavailable
-from service.messages import Ask
+from service.messages import Ask, estimated_tokens
 from service.providers.auto import Auto
 from service.providers.registry import Registry
 from service.settings import Chats
@@ -144,7 +145,7 @@ class Turns:
         finally:
             self._limiter.settle(record)
             self._ledger.settle(record)
-        self._measure_cost(record)
+        self._measure_cost(parts(record))
 
     def running(self, owner: str | None) -> list[Turn]:
         """The running turns of an owner, or (None) of everybody."""
@@ -168,7 +169,8 @@ class Turns:
 
     async def _begin(self, ask: Ask, provider_name: str | None, record: Record, terms: Terms) -> Turn:
         if record.key is not None:
-            ask = replace(ask, allowed=self._keys.allowed(record.key))
+            allowed = self._keys.allowed(record.key)
+            ask = replace(ask, allowed=allowed) if allowed != ask.allowed else ask
         provider = self._auto.named(provider_name)
         record.provider_asked, record.model_asked = provider.name, ask.model
         route = await self._auto.route(provider, ask)
@@ -178,25 +180,26 @@ class Turns:
             raise StorageFull(
                 f"What is answered cannot be recorded now: {self._books.failing} Try again later."
             )
+        tokens = estimated_tokens(ask.messages)
         if self._limiter.limits(record):
-            question = Question.of(ask, route.choices)
             more = attached.tokens(route.choices[0]) if attached else 0
-            await self._limiter.reserve(record, replace(question, prompt=question.prompt + more))
+            await self._limiter.reserve(record, Question.of(ask, tokens + more, route.choices))
         try:
             informed = attached.answered_by(route, route.choices[0], record) if attached else route
             answering = voiced(self._copier.copied(informed, ask, record.user), ask, record.id)
             answering = self._titles.after(answering, ask, record)
             if terms.conversation is None:
-                return self._opened(Turn(ask, answering, record, self._books, self._limiter, terms))
+                return self._opened(Turn(ask, answering, record, self._books, self._limiter, terms), tokens)
             async with self._scribe.placed(ask, provider_name, record, terms.conversation) as place:
-                return self._opened(Turn(ask, answering, record, self._books, self._limiter, terms, place))
+                turn = Turn(ask, answering, record, self._books, self._limiter, terms, place)
+                return self._opened(turn, tokens)
         except BaseException:
             self._limiter.give_back(record)
             raise
 
-    def _opened(self, turn: Turn) -> Turn:
+    def _opened(self, turn: Turn, prompt: int) -> Turn:
         turn.record.kind = turn.record.kind or "turn"
-        turn.open()
+        turn.open(prompt)
         self._present[turn.id] = turn
         if (key := turn.terms.idempotency_key) is not None:
             self._keyed[turn.owner, key] = turn
@@ -270,14 +273,15 @@ class Turns:
             self._metrics.first_token.labels(provider).observe(record.first_token_at - record.opened_at)
             spoken = record.ended_at - record.first_token_at
             self._metrics.chunk_seconds.labels(provider).observe(spoken / len(turn.log.events))
-        for leg in parts(record):
+        legs = parts(record)
+        for leg in legs:
             labels = (leg.provider, self._listed(leg), leg.usage_source)
             self._metrics.tokens.labels("prompt", *labels).inc(leg.prompt_tokens)
             self._metrics.tokens.labels("completion", *labels).inc(leg.completion_tokens)
-        self._measure_cost(record)
+        self._measure_cost(legs)
 
-    def _measure_cost(self, record: Record) -> None:
-        for leg in parts(record):
+    def _measure_cost(self, legs: Sequence[Leg]) -> None:
+        for leg in legs:
             if leg.cost is not None:
                 self._metrics.cost.labels(leg.provider, self._listed(leg)).inc(leg.cost / NANO)
             elif leg.price == UNPRICED:

@@ -30,10 +30,15 @@ async def price(record: Record, prices: Prices, keys: Container[str] = ()) -> No
     elif record.usage_source is None and record.error is None:  # a picture: nobody has counted it
         cost = await _uncounted(record, prices)
     else:
-        legs = [await _priced(leg, prices, record.opened_at, keys) for leg in parts(record)]
+        legs = parts(record)
+        costs = [await _cost(leg, prices, record.opened_at, keys) for leg in legs]
         if record.legs:
-            record.legs = msgspec.json.encode(legs).decode()
-        cost = total(legs)
+            priced = [
+                replace(leg, cost=each.amount, price=each.price)
+                for leg, each in zip(legs, costs, strict=True)
+            ]
+            record.legs = msgspec.json.encode(priced).decode()
+        cost = total(costs)
     record.cost, record.price = cost.amount, cost.price
 
 
@@ -50,20 +55,23 @@ def spoken(characters: int, row: SpeakerRow | None) -> Cost:
     return Cost(int((dollars * NANO).to_integral_value(ROUND_HALF_UP)), "settings")
 
 
-def total(legs: Sequence[Leg]) -> Cost:
-    """Of all legs together: none where one has no price. Who used nothing needs none."""
-    used = [leg for leg in legs if not leg.idle]
-    if any(leg.cost is None for leg in used):
+def total(costs: Sequence[Cost]) -> Cost:
+    """Of all legs together: none where one has no price."""
+    if len(costs) == 1:
+        return costs[0]
+    amounts = [cost.amount for cost in costs if cost.amount is not None]
+    if len(amounts) < len(costs):
         return NO_PRICE
-    by = dict.fromkeys(leg.price for leg in used if leg.price)
-    return Cost(sum(leg.cost or 0 for leg in used), " + ".join(by) or None)
+    by = dict.fromkeys(cost.price for cost in costs if cost.price)
+    return Cost(sum(amounts), " + ".join(by) or None)
 
 
-async def _priced(leg: Leg, prices: Prices, at: float, keys: Container[str]) -> Leg:
+async def _cost(leg: Leg, prices: Prices, at: float, keys: Container[str]) -> Cost:
+    """Who used nothing needs no price."""
     if leg.idle:
-        return replace(leg, cost=0, price=None)
+        return NOTHING
     if leg.provider in keys:
-        return replace(leg, cost=CLIENT.amount, price=CLIENT.price)
+        return CLIENT
     tokens = Tokens(
         leg.prompt_tokens,
         leg.completion_tokens,
@@ -71,8 +79,7 @@ async def _priced(leg: Leg, prices: Prices, at: float, keys: Container[str]) -> 
         leg.cache_write_tokens or 0,
         leg.reasoning_tokens or 0,
     )
-    cost = await prices.of(leg.provider, _names(leg.model, leg.asked), tokens, at)
-    return replace(leg, cost=cost.amount, price=cost.price)
+    return await prices.of(leg.provider, _names(leg.model, leg.asked), tokens, at)
 
 
 async def _uncounted(record: Record, prices: Prices) -> Cost:

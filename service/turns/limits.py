@@ -14,17 +14,17 @@ from datetime import date
 from msgspec import Struct
 
 from service.errors import LimitReached
-from service.messages import Ask, estimated_tokens
+from service.messages import Ask
 from service.providers.quotas import Credits, Quota, Used
 from service.settings import Limits as Configured
 from service.stores.database import Database
-from service.stores.keys import EVERYTHING, Budget, Grant, Keys, Limits
+from service.stores.keys import Budget, Grant, Keys, Limits
 from service.stores.ledger import Record
 from service.stores.prices import NANO, Prices, Tokens
 from service.stores.spending import Whose, spent
 from service.telemetry import Metrics
-from service.turns.accounts import Account, Hold, Kind, Left, Need
-from service.turns.windows import Purse
+from service.turns.accounts import Account, Hold, Left, Need
+from service.turns.windows import Kind, Purse
 
 ANSWER_TOKENS = 1_000
 """What is reserved for an answer that was given no limit."""
@@ -49,12 +49,12 @@ class Question(Struct, frozen=True):
     beside: bool = False
 
     @classmethod
-    def of(cls, ask: Ask, targets: Sequence[tuple[str, str | None]]) -> "Question":
+    def of(cls, ask: Ask, prompt: int, targets: Sequence[tuple[str, str | None]]) -> "Question":
         asked = ask.generation
         answer = asked.max_completion_tokens or asked.max_tokens or ANSWER_TOKENS
         tokens = min(max(0, answer) * max(1, asked.n or 1), LONGEST)
         ours = [target for target in targets if target[0] not in ask.keys]
-        return cls(estimated_tokens(ask.messages), tokens, ours)
+        return cls(prompt, tokens, ours)
 
 
 class Limiter:
@@ -71,8 +71,8 @@ class Limiter:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._service, self._users, self._keys = _granted(service), _granted(users), keys
-        self._open = not (_is_limited(self._service) or _is_limited(self._users))
-        """Nobody is limited but by a key."""
+        self._limited = self._service.limited or self._users.limited
+        """Everybody is, by whatever key."""
         self._prices, self._database, self._clock = prices, database, clock
         self._rejections = metrics.rejections
         self._accounts: dict[tuple[Whose, str | None], Account] = {}
@@ -82,7 +82,7 @@ class Limiter:
 
     def limits(self, record: Record) -> bool:
         """Whether there is any limit for whoever asks."""
-        return bool(self._accounts_of(record))
+        return self._limited or self._keys.grant(record.key).limited
 
     async def reserve(self, record: Record, question: Question) -> None:
         """Takes everything or nothing; `settle` or `give_back` must follow.
@@ -90,9 +90,7 @@ class Limiter:
         Raises `LimitReached`, `QuotaExceeded`, or `Unavailable` where nobody can look up what was spent.
         Between what it decides and its return nothing is awaited.
         """
-        accounts = self._accounts_of(record)
-        for account in accounts:
-            await self._open_purse(account)
+        accounts = await self._opened(self._accounts_of(record))
         cost = await self._cost(record, question) if any(account.purse for account in accounts) else 0
         need = Need(question.prompt, question.answer, cost, question.beside)
         now, today = self._clock(), date.today()
@@ -108,34 +106,30 @@ class Limiter:
     def settle(self, record: Record) -> None:
         """Counts what was used, once; where nothing is reserved it does nothing."""
         tokens = (record.prompt_tokens or 0) + (record.completion_tokens or 0)
-        for account, hold in self._held.pop(record.id, ()):
-            account.correct(hold, 1, tokens, record.cost or 0, self._clock())
+        self._settle(record, 1, tokens, record.cost or 0)
 
     def give_back(self, record: Record) -> None:
         """As if nobody had asked."""
-        for account, hold in self._held.pop(record.id, ()):
-            account.correct(hold, 0, 0, 0, self._clock())
+        self._settle(record, 0, 0, 0)
 
     def headers(self, record: Record) -> dict[str, str]:
         """`x-ratelimit-…`: what is left of the narrowest limits. Source: OpenAI's guide, "Rate limits"."""
         told: dict[str, str] = {}
-        if not (accounts := self._accounts_of(record)):
-            return told
+        accounts, now = self._accounts_of(record), self._clock()
         for kind in KINDS:
-            if left := self._narrowest(accounts, kind):
+            if left := _narrowest(accounts, kind, now):
                 told[f"x-ratelimit-limit-{kind}"] = str(left.limit)
                 told[f"x-ratelimit-remaining-{kind}"] = str(left.remaining)
-                told[f"x-ratelimit-reset-{kind}"] = duration(left.reset)
+                told[f"x-ratelimit-reset-{kind}"] = duration(left.account.clear_in(kind, now))
         return told
 
     async def quota(self, record: Record, *, operator: bool) -> Quota:
         """What is left of the narrowest limit and budget; those of the whole service are the operator's."""
-        accounts = [
-            account for account in self._accounts_of(record) if operator or account.whose != "service"
-        ]
-        for account in accounts:
-            await self._open_purse(account)
-        minutes = [minute for kind in KINDS if (minute := self._narrowest(accounts, kind))]
+        accounts = await self._opened(
+            [account for account in self._accounts_of(record) if operator or account.whose != "service"]
+        )
+        now = self._clock()
+        minutes = [minute for kind in KINDS if (minute := _narrowest(accounts, kind, now))]
         used_percents = [100 - 100 * minute.remaining / minute.limit for minute in minutes]
         budgets = [budget for account in accounts for budget in account.budgets(date.today())]
         left = [Credits(max(0.0, budget - used / NANO), budget) for _, budget, used in budgets]
@@ -144,57 +138,60 @@ class Limiter:
             session_usage=Used(max(used_percents)) if used_percents else None,
         )
 
+    def _settle(self, record: Record, requests: int, tokens: int, cost: int) -> None:
+        now = self._clock()
+        for account, hold in self._held.pop(record.id, ()):
+            account.settle(hold, requests, tokens, cost, now)
+
     def _accounts_of(self, record: Record) -> list[Account]:
-        if self._open and record.key is None:
+        if not self.limits(record):
             return []
+        now = self._clock()
         grants: tuple[tuple[Whose, str | None, Grant], ...] = (
             ("key", record.key, self._keys.grant(record.key)),
             ("user", record.user, self._users),
             ("service", None, self._service),
         )
-        return [self._account(whose, id, grant) for whose, id, grant in grants if _is_limited(grant)]
+        return [self._account(whose, id, grant, now) for whose, id, grant in grants if grant.limited]
 
-    def _account(self, whose: Whose, id: str | None, grant: Grant) -> Account:
+    def _account(self, whose: Whose, id: str | None, grant: Grant, now: float) -> Account:
         account = self._accounts.get((whose, id))
         if account is None:
-            self._forget_idle()
+            self._forget_idle(now)
             account = self._accounts[whose, id] = Account(whose, id)
-        account.grant, account.used_at = grant, self._clock()
+        account.grant, account.used_at = grant, now
         return account
 
-    def _forget_idle(self) -> None:
-        before = self._clock() - IDLE_SECONDS
+    def _forget_idle(self, now: float) -> None:
+        before = now - IDLE_SECONDS
         if self._swept_at < before:
-            self._swept_at = self._clock()
+            self._swept_at = now
             for name, account in list(self._accounts.items()):
                 if not account.running and account.used_at < before:
                     del self._accounts[name]
 
-    async def _open_purse(self, account: Account) -> None:
-        """Reads once what was spent before it had one."""
-        if account.has_budget and account.purse is None:
-            async with self._reading:
-                if account.purse is None:
-                    today = date.today()
-                    sums = await spent(self._database, account.whose, account.id, today)
-                    account.purse = Purse(today, sums.day, sums.month)
+    async def _opened(self, accounts: list[Account]) -> list[Account]:
+        """Reads once what each with a budget has spent before it had a purse."""
+        for account in accounts:
+            if account.purse is None and account.has_budget:
+                async with self._reading:
+                    if account.purse is None:
+                        today = date.today()
+                        sums = await spent(self._database, account.whose, account.id, today)
+                        account.purse = Purse(today, sums.day, sums.month)
+        return accounts
 
     async def _cost(self, record: Record, question: Question) -> int | None:
         """What the dearest of those who may answer takes; None where only nobody's price is known."""
         if not question.targets:
             return question.cost
         tokens = Tokens(question.prompt, question.answer)
-        costs = [
-            (await self._prices.of(provider, [model] if model else [], tokens, record.opened_at)).amount
-            for provider, model in question.targets
-        ]
-        dearest = max((cost for cost in costs if cost), default=0)
-        return dearest or (None if None in costs else 0)
-
-    def _narrowest(self, accounts: Sequence[Account], kind: Kind) -> Left | None:
-        now = self._clock()
-        lefts = [left for account in accounts if (left := account.left(kind, now))]
-        return min(lefts, key=lambda left: left.remaining, default=None)
+        dearest, unknown = 0, False
+        for provider, model in question.targets:
+            cost = await self._prices.of(provider, [model] if model else [], tokens, record.opened_at)
+            unknown = unknown or cost.amount is None
+            dearest = max(dearest, cost.amount or 0)
+        return None if unknown and not dearest else dearest
 
     def _rejected(self, refusals: Sequence[LimitReached]) -> LimitReached:
         """The one that lasts longest: whoever waits for it has waited for all."""
@@ -213,6 +210,15 @@ def duration(seconds: float) -> str:
     return f"{minutes}m{rest}s" if minutes else f"{rest}s"
 
 
+def _narrowest(accounts: Sequence[Account], kind: Kind, now: float) -> Left | None:
+    narrowest: Left | None = None
+    for account in accounts:
+        left = account.left(kind, now)
+        if left and (narrowest is None or left.remaining < narrowest.remaining):
+            narrowest = left
+    return narrowest
+
+
 def _granted(limits: Configured) -> Grant:
     return Grant(
         limits=Limits(
@@ -220,7 +226,3 @@ def _granted(limits: Configured) -> Grant:
         ),
         budget=Budget(limits.budget_day or None, limits.budget_month or None),
     )
-
-
-def _is_limited(grant: Grant) -> bool:
-    return grant.limits != EVERYTHING.limits or grant.budget != EVERYTHING.budget

@@ -23,7 +23,7 @@ from service.events import (
     Used,
     begins,
 )
-from service.messages import Ask, estimated_tokens
+from service.messages import Ask
 from service.providers.provider import Provider
 from service.stores.journal import Entry
 from service.stores.ledger import Ending, Record
@@ -92,10 +92,9 @@ class Turn:
         self._stopped: Ending | None = None
         self._grace: asyncio.TimerHandle | None = None
 
-    def open(self) -> None:
-        """Opens its records, and says its first word."""
-        self.record.prompt_tokens = estimated_tokens(self._ask.messages)
-        self.record.usage_source = "estimate"
+    def open(self, prompt: int) -> None:
+        """Opens its records, with an estimate of the prompt's tokens, and says its first word."""
+        self.record.prompt_tokens, self.record.usage_source = prompt, "estimate"
         self._books.open(self.record, self.entry(), self._place)
         self.log.append([Begun(self.id)])
 

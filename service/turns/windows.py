@@ -3,70 +3,74 @@
 import math
 from collections import deque
 from datetime import date
+from typing import Literal
+
+from msgspec import Struct
 
 MINUTE = 60.0
 
+Kind = Literal["requests", "tokens"]
 
-class Share:
-    """What one turn has taken of a window, and when."""
 
-    __slots__ = ("amount", "at")
+class Share(Struct, gc=False):
+    """What one turn has taken of a minute, and when."""
 
-    def __init__(self, amount: int, at: float) -> None:
-        self.amount, self.at = amount, at
+    at: float
+    requests: int
+    tokens: int
 
 
 class Window:
     """What was taken within the last minute, exactly: each share leaves it a minute after it was taken.
 
     The library for this, `limits`, keeps an entry for every single token and takes nothing back; here a turn
-    is one entry, which is corrected once it is known what it has used. `now` is any clock that only goes on.
+    is one entry, which is corrected once it is known what it has used. `now` is any clock that only goes on;
+    `requests` and `tokens` are what was taken when it was last passed to.
     """
 
-    __slots__ = ("_shares", "_taken")
+    __slots__ = ("_shares", "requests", "tokens")
 
     def __init__(self) -> None:
         self._shares: deque[Share] = deque()
-        self._taken = 0
+        self.requests = self.tokens = 0
 
-    def taken(self, now: float) -> int:
-        while self._shares and _is_past(self._shares[0], now):
-            self._taken -= self._shares.popleft().amount
-        return self._taken
+    def pass_to(self, now: float) -> None:
+        """Lets go of what was taken a minute before."""
+        shares = self._shares
+        while shares and now - shares[0].at >= MINUTE:
+            past = shares.popleft()
+            self.requests -= past.requests
+            self.tokens -= past.tokens
 
-    def wait(self, amount: int, limit: int, now: float) -> float:
-        """In how many seconds so much more fits: 0 where it does, infinite where it never will."""
-        excess = self.taken(now) + amount - limit
-        if excess <= 0:
-            return 0.0
+    def wait(self, kind: Kind, excess: int, now: float) -> float:
+        """In how many seconds so much of what is taken will have gone; infinite where it never will."""
         for share in self._shares:
-            excess -= share.amount
+            excess -= getattr(share, kind)
             if excess <= 0:
                 return share.at + MINUTE - now
         return math.inf
 
-    def clear_in(self, now: float) -> float:
+    def clear_in(self, kind: Kind, now: float) -> float:
         """In how many seconds nothing of it is taken any more."""
-        if not self.taken(now):
-            return 0.0
-        return next(share.at for share in reversed(self._shares) if share.amount) + MINUTE - now
+        for share in reversed(self._shares):
+            if getattr(share, kind):
+                return share.at + MINUTE - now
+        return 0.0
 
-    def take(self, amount: int, now: float) -> Share:
-        share = Share(amount, now)
-        self.taken(now)
+    def take(self, share: Share) -> None:
         self._shares.append(share)
-        self._taken += amount
-        return share
+        self.requests += share.requests
+        self.tokens += share.tokens
 
-    def correct(self, share: Share, amount: int, now: float) -> None:
-        """It was `amount`: what is less is given back, what is more is taken now."""
-        self.taken(now)
-        more = amount - share.amount
-        if more > 0:
-            self.take(more, now)
-        elif not _is_past(share, now):
-            share.amount += more
-            self._taken += more
+    def correct(self, share: Share, requests: int, tokens: int, now: float) -> None:
+        """It was so much: what is less is given back, tokens that are more are taken now."""
+        if tokens > share.tokens:
+            self.take(Share(now, 0, tokens - share.tokens))
+            tokens = share.tokens
+        if now - share.at < MINUTE:
+            self.requests += requests - share.requests
+            self.tokens += tokens - share.tokens
+            share.requests, share.tokens = requests, tokens
 
 
 class Purse:
@@ -88,12 +92,9 @@ class Purse:
         """Counts where that day, or its month, is not over."""
         if on >= self.today:
             self.day += amount
-        if _month(on) >= _month(self.today):
             self.month += amount
-
-
-def _is_past(share: Share, now: float) -> bool:
-    return now - share.at >= MINUTE
+        elif _month(on) == _month(self.today):
+            self.month += amount
 
 
 def _month(day: date) -> tuple[int, int]:
