@@ -68,18 +68,22 @@ class Books:
         settled = self._ledger.settle(record, *(place.closing(record, events) if place else ()))
         if place:
             place.note(settled)
-        rows = (settled, self.journal.close(entry, events, pieces=pieces))
+        kept = self.journal.close(entry, events, pieces=pieces)
         closed: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
 
         def written(_: object) -> None:
-            if all(row.done() for row in rows) and not closed.done():
-                closed.set_result(not any(row.cancelled() or row.exception() for row in rows))
+            if settled.done() and kept.done() and not closed.done():
+                closed.set_result(_is_durable(settled) and _is_durable(kept))
 
-        for row in rows:
-            row.add_done_callback(written)
+        settled.add_done_callback(written)
+        kept.add_done_callback(written)
         return closed
 
     async def in_time(self, closed: asyncio.Future[bool]) -> bool:
         """Whether it was durable within the patience; if not, the writer goes on trying."""
         done, _ = await asyncio.wait([closed], timeout=self._patience)
         return bool(done) and closed.result()
+
+
+def _is_durable(row: asyncio.Future[None]) -> bool:
+    return not row.cancelled() and row.exception() is None

@@ -70,9 +70,10 @@ class Limiter:
         metrics: Metrics,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._service, self._users, self._keys = _granted(service), _granted(users), keys
-        self._limited = self._service.limited or self._users.limited
-        """Everybody is, by whatever key."""
+        shared: tuple[tuple[Whose, Grant], ...] = (("user", _granted(users)), ("service", _granted(service)))
+        self._shared = [(whose, grant) for whose, grant in shared if grant.limited]
+        """What limits everybody, whatever the key."""
+        self._keys = keys
         self._prices, self._database, self._clock = prices, database, clock
         self._rejections = metrics.rejections
         self._accounts: dict[tuple[Whose, str | None], Account] = {}
@@ -82,7 +83,7 @@ class Limiter:
 
     def limits(self, record: Record) -> bool:
         """Whether there is any limit for whoever asks."""
-        return self._limited or self._keys.grant(record.key).limited
+        return bool(self._shared) or self._keys.grant(record.key).limited
 
     async def reserve(self, record: Record, question: Question) -> None:
         """Takes everything or nothing; `settle` or `give_back` must follow.
@@ -144,15 +145,12 @@ class Limiter:
             account.settle(hold, requests, tokens, cost, now)
 
     def _accounts_of(self, record: Record) -> list[Account]:
-        if not self.limits(record):
-            return []
-        now = self._clock()
-        grants: tuple[tuple[Whose, str | None, Grant], ...] = (
-            ("key", record.key, self._keys.grant(record.key)),
-            ("user", record.user, self._users),
-            ("service", None, self._service),
-        )
-        return [self._account(whose, id, grant, now) for whose, id, grant in grants if grant.limited]
+        now, grant = self._clock(), self._keys.grant(record.key)
+        accounts = [self._account("key", record.key, grant, now)] if grant.limited else []
+        for whose, grant in self._shared:
+            id = record.user if whose == "user" else None
+            accounts.append(self._account(whose, id, grant, now))
+        return accounts
 
     def _account(self, whose: Whose, id: str | None, grant: Grant, now: float) -> Account:
         account = self._accounts.get((whose, id))
