@@ -31,6 +31,10 @@ ANSWER_TOKENS = 1_000
 LONGEST = 2**31
 """Tokens; what clients make up is priced nonetheless."""
 KINDS: tuple[Kind, ...] = ("requests", "tokens")
+HEADERS = {
+    kind: (f"x-ratelimit-limit-{kind}", f"x-ratelimit-remaining-{kind}", f"x-ratelimit-reset-{kind}")
+    for kind in KINDS
+}
 IDLE_SECONDS = 600.0
 """An account that was not used for so long is forgotten: what it has spent is in the ledger."""
 
@@ -92,7 +96,8 @@ class Limiter:
         Between what it decides and its return nothing is awaited.
         """
         accounts = await self._opened(self._accounts_of(record))
-        cost = await self._cost(record, question) if any(account.purse for account in accounts) else 0
+        purses = [account.purse for account in accounts if account.purse]
+        cost = await self._cost(record, question) if purses else 0
         need = Need(question.prompt, question.answer, cost, question.beside)
         now, today = self._clock(), date.today()
         if refusals := [error for account in accounts for error in account.refusals(need, now, today)]:
@@ -117,11 +122,10 @@ class Limiter:
         """`x-ratelimit-…`: what is left of the narrowest limits. Source: OpenAI's guide, "Rate limits"."""
         told: dict[str, str] = {}
         accounts, now = self._accounts_of(record), self._clock()
-        for kind in KINDS:
+        for kind, (limit, remaining, reset) in HEADERS.items():
             if left := _narrowest(accounts, kind, now):
-                told[f"x-ratelimit-limit-{kind}"] = str(left.limit)
-                told[f"x-ratelimit-remaining-{kind}"] = str(left.remaining)
-                told[f"x-ratelimit-reset-{kind}"] = duration(left.account.clear_in(kind, now))
+                told[limit], told[remaining] = str(left.limit), str(left.remaining)
+                told[reset] = duration(left.account.clear_in(kind, now))
         return told
 
     async def quota(self, record: Record, *, operator: bool) -> Quota:
