@@ -11,6 +11,7 @@ import ssl
 from collections.abc import Mapping
 from contextvars import copy_context
 from functools import lru_cache, partial
+from sys import intern
 from types import TracebackType
 from typing import Any, cast
 
@@ -237,7 +238,8 @@ class Connection(asyncio.Protocol):
         if self._head > HEAD_BYTES:
             self._fail("the head is too long")
         else:
-            self._headers.setdefault(name.decode("latin-1").lower(), text.decode(errors="replace"))
+            kept = intern(name.decode("latin-1").lower())  # every stream has the same few
+            self._headers.setdefault(kept, text.decode(errors="replace"))
 
     def on_headers_complete(self) -> None:
         status, headers = self._parser.get_status_code(), self._headers
@@ -318,6 +320,7 @@ class Response:
     async def pour(self, take: Take) -> None:
         early, self._early = self._early, []
         self._read = any(map(take, early))
+        del early  # it would be kept as long as the stream
         if not (self._read or self._over or self._error):
             context = copy_context()  # else logs name the turn that opened the connection
             self._take = lambda data: context.run(take, data)
